@@ -1,0 +1,127 @@
+"""The application: routes, the gate in front of them, and errors worded as Django REST framework does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from alaas_pipeline.sandbox.box import Box
+from alaas_pipeline.sandbox.errors import ApiError
+from alaas_pipeline.sandbox.gate import API, Gate
+from alaas_pipeline.sandbox.routes import (
+    admin,
+    datasets,
+    exports,
+    items,
+    projects,
+    storage,
+    tasks,
+    uploads,
+    users,
+)
+from alaas_pipeline.sandbox.settings import Settings
+from alaas_pipeline.sandbox.signing import SignatureError
+
+MESSAGES = {
+    "missing": "This field is required.",
+    "string_type": "Not a valid string.",
+    "string_too_short": "This field may not be blank.",
+    "string_too_long": "Ensure this field has no more than {max_length} characters.",
+    "string_pattern_mismatch": "Enter a valid value: letters, numbers, underscores or hyphens.",
+    "uuid_parsing": "Must be a valid UUID.",
+    "uuid_type": "Must be a valid UUID.",
+    "int_type": "A valid integer is required.",
+    "int_parsing": "A valid integer is required.",
+    "int_from_float": "A valid integer is required.",
+    "bool_type": "Must be a valid boolean.",
+    "bool_parsing": "Must be a valid boolean.",
+    "literal_error": '"{input}" is not a valid choice.',
+    "greater_than_equal": "Ensure this value is greater than or equal to {ge}.",
+    "less_than_equal": "Ensure this value is less than or equal to {le}.",
+    "list_type": "Expected a list of items.",
+    "value_error": "{error}",
+}
+
+
+def build_app(settings: Settings) -> FastAPI:
+    """The ASGI application of one sandbox.
+
+    Args:
+        settings: how it behaves; the state folder must not be in use by another server.
+
+    Raises:
+        SandboxError: if the truth or the state cannot be used.
+    """
+    box = Box(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        box.state.close()
+
+    app = FastAPI(
+        title="Avala sandbox",
+        redirect_slashes=False,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/_sandbox/openapi.json",
+    )
+    app.state.box = box
+    app.add_middleware(Gate, box=box)
+    for module in (users, uploads, datasets, items, projects, tasks, exports):
+        app.include_router(module.router, prefix=API)
+    app.include_router(storage.router)
+    app.include_router(admin.router)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(storage.StorageError, _storage_error)
+    app.add_exception_handler(SignatureError, _storage_error)
+    app.add_exception_handler(Exception, _broken)
+    return app
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if isinstance(error, ApiError):
+        return JSONResponse(error.body, error.status_code, error.headers)
+    details = {404: "Not found.", 405: f'Method "{request.method}" not allowed.'}
+    body = {"detail": details.get(error.status_code, error.detail)}
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields: dict[str, list[str]] = {}
+    for problem in error.errors():
+        where = [str(part) for part in problem["loc"] if part not in ("body", "query", "path")]
+        if problem["type"] == "json_invalid":
+            return JSONResponse({"detail": "JSON parse error - the body is not valid JSON."}, 400)
+        if problem["type"] in ("model_attributes_type", "dict_type") and not where:
+            return JSONResponse({"non_field_errors": ["Invalid data. Expected a dictionary."]}, 400)
+        fields.setdefault(where[0] if where else "non_field_errors", []).append(_message(problem))
+    if fields.keys() == {"non_field_errors"} and all(p["type"] == "missing" for p in error.errors()):
+        # The whole body is missing: say which fields it would need by the first that is.
+        fields = {"non_field_errors": ["No data was sent."]}
+    return JSONResponse(fields, 400)
+
+
+def _message(problem: Any) -> str:
+    if problem["input"] is None and problem["type"] != "missing":
+        return "This field may not be null."
+    template = MESSAGES.get(problem["type"])
+    if template is None:
+        return problem["msg"]
+    return template.format(input=problem["input"], **problem.get("ctx", {}))
+
+
+async def _storage_error(request: Request, error: Exception) -> Response:
+    return storage.answer_error(request, error)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "Internal server error."}, 500)

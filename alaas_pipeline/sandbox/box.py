@@ -1,0 +1,53 @@
+"""One sandbox: everything that a request handler needs, and how it gets at it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from alaas_pipeline.sandbox.annotators import Annotators
+from alaas_pipeline.sandbox.auth import Actor
+from alaas_pipeline.sandbox.blobs import Blobs
+from alaas_pipeline.sandbox.settings import Settings
+from alaas_pipeline.sandbox.signing import Signer
+from alaas_pipeline.sandbox.state import State
+from alaas_pipeline.sandbox.truth import load_truth
+
+
+class Box:
+    """The parts of one running sandbox.
+
+    Args:
+        settings: its settings; the state folder is made if it is missing.
+
+    Raises:
+        SandboxError: if the truth or the state cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.annotators = Annotators(settings, load_truth(settings.truth))
+        self.state = State(settings)
+        self.blobs = Blobs(Path(settings.state))
+        self.signer = Signer(settings.state, settings.url_lifetime_s)
+
+
+async def box_of(request: Request) -> Box:
+    """The sandbox that a request reached."""
+    return request.app.state.box
+
+
+async def actor_of(request: Request) -> Actor:
+    """Whoever sent a request; the gate has checked the key already."""
+    return request.state.actor
+
+
+def origin(request: Request) -> str:
+    """Scheme and host as the client named them."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+# Asynchronous though they wait for nothing: the framework would run plain functions in a thread each.
+BoxOf = Annotated[Box, Depends(box_of)]
+ActorOf = Annotated[Actor, Depends(actor_of)]

@@ -1,0 +1,147 @@
+"""What Avala does not have: the log of effects, further keys, answers by hand. All below ``/_sandbox/``."""
+
+import json
+import sqlite3
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import StringConstraints
+
+from alaas_pipeline.sandbox.annotators import Answer
+from alaas_pipeline.sandbox.box import BoxOf
+from alaas_pipeline.sandbox.errors import bad_fields, bad_request, not_found
+from alaas_pipeline.sandbox.routes.fields import Body
+from alaas_pipeline.sandbox.routes.projects import show_project
+from alaas_pipeline.sandbox.routes.tasks import show_task
+from alaas_pipeline.sandbox.settings import Plan
+from alaas_pipeline.sandbox.state import ensure_user, iso, key_digest
+
+router = APIRouter(prefix="/_sandbox", tags=["sandbox"])
+
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@+-]{1,64}$")]
+
+
+class KeyBody(Body):
+    """A further API key. A username that is new makes a user with an organization of their own."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+    username: Name | None = None
+    email: Name | None = None
+    plan: Plan = "PRO"
+    scopes: list[str] | None = None
+    coworker: bool = False
+    staff: bool = False
+    expired: bool = False
+
+
+class AnswerBody(Body):
+    """A label, or the reason why the image cannot have one."""
+
+    label: Word | None = None
+    refusal_reason: Word | None = None
+
+
+@router.get("/health")
+def health(box: BoxOf) -> dict[str, str]:
+    """Says that the server answers and that its state can be read."""
+    with box.state.transaction() as con:
+        con.execute("SELECT count(*) FROM users").fetchone()
+    return {"status": "ok"}
+
+
+@router.get("/effects")
+def effects(box: BoxOf) -> dict[str, Any]:
+    """Every accepted change since the state was made, numbered from 1."""
+    with box.state.transaction() as con:
+        rows = con.execute("SELECT * FROM effects ORDER BY n").fetchall()
+    return {"effects": [{**dict(row), "at": iso(row["at"])} for row in rows]}
+
+
+@router.post("/keys", status_code=201)
+def add_key(body: KeyBody, box: BoxOf) -> dict[str, Any]:
+    """Registers a key, or changes one that is there."""
+    username = body.username or box.settings.username
+    with box.state.transaction() as con:
+        known = con.execute("SELECT from_settings FROM api_keys WHERE digest = ?", (key_digest(body.key),)).fetchone()
+        if known is not None and known["from_settings"]:
+            raise bad_fields(key="This is the key of the settings: it cannot be changed here.")
+        email = body.email or f"{username}@sandbox.invalid"
+        holder = con.execute("SELECT username FROM users WHERE email = ?", (email,)).fetchone()
+        if holder is not None and holder["username"] != username:
+            raise bad_fields(email="Another user has this address.")
+        user = ensure_user(con, username, email)
+        scopes = None if body.scopes is None else json.dumps(body.scopes)
+        con.execute(
+            "INSERT OR REPLACE INTO api_keys VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            (key_digest(body.key), user, body.plan, scopes, body.coworker, body.staff, body.expired),
+        )
+    return {"username": username, "user_uid": user, "plan": body.plan, "scopes": body.scopes}
+
+
+@router.post("/projects/{uid}/finish")
+def finish(uid: str, box: BoxOf) -> dict[str, Any]:
+    """Lets the annotators answer at once everything that they can."""
+    with box.state.transaction() as con:
+        if _project(con, uid)["status"] != "active":
+            raise bad_request("Only an active project can be finished.")
+        box.annotators.finish(con, uid)
+        total, completed = con.execute(
+            "SELECT count(*), count(result) FROM tasks WHERE project_uid = ?", (uid,)
+        ).fetchone()
+        return {
+            **show_project(_project(con, uid)),
+            "total_tasks": total,
+            "completed_tasks": completed,
+            "pending_tasks": total - completed,
+        }
+
+
+@router.get("/projects/{uid}/tasks")
+def list_tasks(uid: str, box: BoxOf) -> dict[str, Any]:
+    """Every task of a project with the key of its image, in the order in which annotators take them."""
+    with box.state.transaction() as con:
+        _project(con, uid)
+        box.annotators.catch_up(con, uid)
+        rows = con.execute(
+            "SELECT t.*, i.key FROM tasks t JOIN items i ON i.uid = t.item_uid WHERE t.project_uid = ? ORDER BY t.seq",
+            (uid,),
+        ).fetchall()
+    return {
+        "tasks": [
+            {
+                **show_task(row),
+                "item_uid": row["item_uid"],
+                "key": row["key"],
+                "label": row["label"],
+                "refusal_reason": row["refusal_reason"],
+            }
+            for row in rows
+        ]
+    }
+
+
+@router.post("/projects/{uid}/tasks/{task_uid}/answer")
+def answer(uid: str, task_uid: str, body: AnswerBody, box: BoxOf) -> dict[str, Any]:
+    """A person's answer to one task that nobody has answered yet."""
+    if (body.label is None) == (body.refusal_reason is None):
+        raise bad_fields(label="Give either a label or a refusal_reason.")
+    with box.state.transaction() as con:
+        _project(con, uid)
+        box.annotators.catch_up(con, uid)
+        if _project(con, uid)["status"] not in ("active", "completed"):
+            raise bad_request("Only tasks of an active project can be answered.")
+        task = con.execute("SELECT * FROM tasks WHERE uid = ? AND project_uid = ?", (task_uid, uid)).fetchone()
+        if task is None:
+            raise not_found()
+        if task["status"] != "pending":
+            raise bad_request("This task is answered already.")
+        box.annotators.answer_by_hand(con, uid, task_uid, Answer(body.label, body.refusal_reason, "person"))
+        return show_task(con.execute("SELECT * FROM tasks WHERE uid = ?", (task_uid,)).fetchone())
+
+
+def _project(con: sqlite3.Connection, uid: str) -> sqlite3.Row:
+    project = con.execute("SELECT * FROM projects WHERE uid = ?", (uid,)).fetchone()
+    if project is None:
+        raise not_found()
+    return project
