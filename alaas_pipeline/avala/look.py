@@ -1,0 +1,97 @@
+"""The looking half of every effect: what is on Avala under our name, and is it ours?"""
+
+import time
+
+from alaas_pipeline.avala.client import AvalaClient
+from alaas_pipeline.avala.errors import NotFound
+from alaas_pipeline.avala.models import Dataset, Export, Project
+from alaas_pipeline.errors import UserError
+
+TASK_TYPE = "image-annotation"
+
+
+class AmbiguousError(Exception):
+    """What was found cannot be resolved by a program; the text says what it is."""
+
+
+def project_of(client: AvalaClient, uid: str) -> Project:
+    """Return a project that must be there.
+
+    Raises:
+        AmbiguousError: it is gone.
+    """
+    try:
+        return client.project(uid)
+    except NotFound:
+        raise AmbiguousError(f"its project {uid} is not on Avala any more") from None
+
+
+def find_project(client: AvalaClient, name: str, owner: str) -> Project | None:
+    """Return the owner's project of exactly this name, or None.
+
+    Raises:
+        AmbiguousError: several carry it.
+    """
+    found = client.find_projects(name, owner)
+    if len(found) > 1:
+        raise AmbiguousError(f"{len(found)} projects on Avala are named '{name}'")
+    return found[0] if found else None
+
+
+def find_export(client: AvalaClient, name: str, project_uid: str) -> Export | None:
+    """Return our export that did not fail: by name, or without any name when it is of this round's project alone."""
+    for export in client.exports():
+        ours = export.name == name or (not export.name and export.projects == [project_uid])
+        if ours and export.state != "failure":
+            return export
+    return None
+
+
+def check_template(client: AvalaClient, uid: str) -> None:
+    """Make sure that a template is there and labels images.
+
+    Raises:
+        UserError: it is not.
+    """
+    mend = "Correct avala.template in pools.yaml and launch the run again; nothing was sent."
+    try:
+        template = client.project(uid)
+    except NotFound:
+        raise UserError(f"There is no template project '{uid}' on Avala for this key. {mend}") from None
+    if template.task_type != TASK_TYPE:
+        raise UserError(f"The template '{template.name}' is for {template.task_type}, not for {TASK_TYPE}. {mend}")
+
+
+def indexed_dataset(
+    client: AvalaClient, dataset: Dataset, name: str, owner: str, wanted: set[str], *, wait_s: float, pause_s: float
+) -> Dataset:
+    """Wait until the platform has indexed a dataset, and compare its file names with the wanted ones as sets.
+
+    Raises:
+        UserError: indexing takes longer than `wait_s`.
+        AmbiguousError: it failed, or the dataset holds other images than ours.
+    """
+    deadline = time.monotonic() + wait_s
+    found: set[str] = set()
+    while True:
+        slug = dataset.slug or name
+        if dataset.state == "failed":
+            issues = client.dataset_health(owner, slug).get("issues", [])
+            raise AmbiguousError(f"Avala could not index the dataset '{name}' ({dataset.status}; issues: {issues})")
+        if dataset.state == "created":
+            found = {item.file_name for item in client.dataset_items(owner, slug)}
+            if found == wanted:
+                return dataset
+            if extra := sorted(found - wanted):
+                raise AmbiguousError(f"the dataset '{name}' holds {len(extra)} images not ours, first '{extra[0]}'")
+        if time.monotonic() > deadline:
+            break
+        time.sleep(pause_s)
+        dataset = client.dataset(dataset.uid)
+    if dataset.state == "created":
+        missing = sorted(wanted - found)
+        raise AmbiguousError(f"Avala left out {len(missing)} of {len(wanted)} images of '{name}', first '{missing[0]}'")
+    raise UserError(
+        f"Avala has been indexing the dataset '{name}' for {wait_s:g} s (status '{dataset.status}'). "
+        "Nothing is lost; launch the run again later."
+    )

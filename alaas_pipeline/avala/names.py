@@ -1,0 +1,36 @@
+"""The names of our remote objects: deterministic, so that an object can be found again after a lost answer."""
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+from alaas_pipeline.avala.fitness import suffix_for
+
+MAX_NAME = 100
+
+
+def remote_name(round_key: str, manifest_digest: str) -> str:
+    """Return the name of a round's dataset and project: pool, round and manifest digest, at most 100 characters."""
+    pool, number = round_key.split(".")
+    return f"alaas-{pool}-{number}-{manifest_digest[:12]}"
+
+
+def file_name(image_id: str, digest: str, format: str) -> str:
+    """Return the flat, unique name an image is uploaded under; labels are joined on it.
+
+    `cats/sleeping/photo 1.PNG` becomes `cats__sleeping__photo 1__<16 hex>.png`: folders stay readable to
+    annotators, the digest makes it unique, the suffix is that of the content.
+    """
+    path = PurePosixPath(unicodedata.normalize("NFC", image_id))
+    parts = [_plain(part) for part in (*path.parts[:-1], path.stem)]
+    return "__".join([*(_cut(part, 40) for part in (*parts[:2], *parts[2:][-1:])), digest[:16]]) + suffix_for(format)
+
+
+def _plain(text: str) -> str:
+    kept = "".join(char if char.isalnum() or char in " -_.()" else "_" for char in text)
+    return re.sub(r"_+", "_", kept).strip(" ._") or "image"
+
+
+def _cut(text: str, size: int) -> str:
+    """Cut to a number of UTF-8 bytes, at a character."""
+    return text.encode()[:size].decode(errors="ignore").strip(" ._") or "image"
