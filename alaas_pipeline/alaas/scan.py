@@ -1,0 +1,110 @@
+"""Look through a pool's source: read what is new or changed, decode it fully, and list what cannot be used and why."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from alaas_pipeline.avala.fitness import platform_refusal
+from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.engine.images import ImageLimits, RefusedImage, content_digest, inspect
+from alaas_pipeline.errors import UserError
+from alaas_pipeline.ledger import Ledger, credits, images, pools
+from alaas_pipeline.sources import Source, SourceFile, UnreadableFile
+
+log = logging.getLogger(__name__)
+
+CHUNK = 512
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What one look through the source found. All counts are of files."""
+
+    listed: int
+    read: int
+    gone: int
+    counts: images.Counts
+
+
+def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLimits | None = None) -> ScanReport:
+    """Bring the ledger's images of a pool up to date with its source; unchanged files are not read again.
+
+    Images that failed to be embedded get another try at the next embedding.
+
+    Raises:
+        UserError: the source is missing or closed, or holds nothing that could be an image.
+    """
+    limits = limits or ImageLimits()
+    with ledger.transaction() as tx:
+        pools.ensure(tx, settings.key, settings.name)
+        credits.grant_up_to(tx, settings.key, settings.credit_grant)
+        known = images.known_files(tx, settings.key)
+        # Most failures of an image that decodes are of the moment: a network, a file that came back.
+        images.forget_failures(tx, settings.key)
+    listed: set[str] = set()
+    read = 0
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        changed = _changed(source.list(), known, listed)
+        while chunk := list(islice(changed, CHUNK)):
+            found = list(threads.map(lambda file: _examine(source, file, limits), chunk))
+            with ledger.transaction() as tx:
+                images.record_scan(tx, settings.key, [file for file, _ in found], _distinct(found), [])
+            read += len(chunk)
+            log.info("%s: read %s files of %s so far", settings.key, f"{read:,}", source.name)
+    if not listed:
+        raise UserError(
+            f"Pool '{settings.name}': {source.name} holds no images. Put images there, or correct 'source' in pools.yaml."
+        )
+    gone = [path for path, row in known.items() if path not in listed and row["gone_at"] is None]
+    with ledger.transaction() as tx:
+        images.record_scan(tx, settings.key, [], [], gone)
+        counts = images.counts(tx, settings.key)
+    return ScanReport(listed=len(listed), read=read, gone=len(gone), counts=counts)
+
+
+def _changed(files: Iterable[SourceFile], known: dict[str, Any], listed: set[str]) -> Iterator[SourceFile]:
+    for file in files:
+        listed.add(file.path)
+        before = known.get(file.path)
+        if before is None or before["version"] != file.version or before["gone_at"] is not None:
+            yield file
+
+
+def _examine(source: Source, file: SourceFile, limits: ImageLimits) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the file's row, and the row of its content unless the file could not be read at all."""
+    row: dict[str, Any] = {
+        "path": file.path,
+        "digest": None,
+        "bytes": file.bytes,
+        "version": file.version,
+        "reason": None,
+    }
+    try:
+        data = source.read(file.path, limits.max_bytes)
+    except UnreadableFile as error:
+        return row | {"reason": str(error)}, None
+    digest = content_digest(data)
+    image: dict[str, Any] = {
+        "digest": digest, "image_id": file.path, "bytes": len(data), "state": "accepted", "reason": None, "unfit_reason": None,
+        "format": None, "mode": None, "width": None, "height": None, "shown_width": None, "shown_height": None, "frames": None,
+    }  # fmt: skip
+    try:
+        info = inspect(data, limits)
+    except RefusedImage as error:
+        image |= {"state": "refused", "reason": str(error)}
+    else:
+        image |= asdict(info) | {"unfit_reason": platform_refusal(info.format, info.bytes)}
+    return row | {"digest": digest}, image
+
+
+def _distinct(found: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> list[dict[str, Any]]:
+    first: dict[str, dict[str, Any]] = {}
+    for _, image in found:
+        if image is not None and (
+            image["digest"] not in first or image["image_id"].encode() < first[image["digest"]]["image_id"].encode()
+        ):
+            first[image["digest"]] = image
+    return list(first.values())

@@ -1,0 +1,35 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from alaas_pipeline.alaas.service import PoolService
+from alaas_pipeline.home import Home
+from alaas_pipeline.ledger import Ledger
+from alaas_pipeline.store import Store
+
+
+@pytest.fixture(scope="session")
+def fresh_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty ledger, to be copied: making one takes longer than many tests."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.duckdb"
+    with Ledger(path).transaction():
+        pass
+    return path
+
+
+@pytest.fixture
+def service(fresh_ledger: Path, tmp_path: Path) -> PoolService:
+    """A pool service with nothing in it."""
+    home = Home(tmp_path / "state")
+    home.root.mkdir()
+    shutil.copy(fresh_ledger, home.ledger)
+    return PoolService(Ledger(home.ledger), Store(str(home.files)), home)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """An empty source folder."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
