@@ -73,6 +73,8 @@ def embed(
             known = encoder.encoder_id
             embedded, failed = _embed_new(ledger, store, settings, source, encoder)
         assert known is not None
+        if idle:
+            log.info("%s: every image has its vector; nothing is embedded or charged", pool)
         if embedded:
             _mark_near_duplicates(ledger, store, pool, known)
         with ledger.transaction() as tx:

@@ -62,6 +62,13 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
     with ledger.transaction() as tx:
         images.record_scan(tx, settings.key, [], [], gone)
         counts = images.counts(tx, settings.key)
+    log.info(
+        "%s: %s files, %s of them new or changed, %s refused",
+        settings.key,
+        f"{len(listed):,}",
+        f"{read:,}",
+        f"{counts.refused:,}",
+    )
     return ScanReport(listed=len(listed), read=read, gone=len(gone), counts=counts)
 
 

@@ -11,7 +11,6 @@ from alaas_pipeline.avala.retry import RetryPolicy
 from alaas_pipeline.config import AVALA_BASE_URL, PoolSettings, avala_key
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
-from alaas_pipeline.ledger import Ledger, pools
 from alaas_pipeline.ledger.pools import Binding
 
 HURRIED = RetryPolicy(attempts=3, wall_clock_s=10, longest_wait_s=5)
@@ -65,23 +64,17 @@ def base_url_of(settings: PoolSettings, home: Home) -> str:
     return url
 
 
-def bind(ledger: Ledger, settings: PoolSettings, client: AvalaClient) -> None:
-    """Tie the pool to platform, address, account and owner at first use; refuse when any of them changed.
+def binding_of(settings: PoolSettings, client: AvalaClient) -> Binding:
+    """Return what a pool's first dataset ties it to: platform, address, account and owner.
 
     A sandbox may come back on another port, so its address is left out: its account tells which one it is.
-
-    Raises:
-        UserError: something changed.
     """
     address = (
         "sandbox"
         if settings.platform == "sandbox"
         else (settings.avala.base_url or os.environ.get("AVALA_BASE_URL") or AVALA_BASE_URL)
     )
-    wanted = Binding(settings.platform, address.rstrip("/"), client.me().uid, settings.avala.owner)
-    with ledger.transaction() as tx:
-        pools.ensure(tx, settings.key, settings.name)
-        pools.bind(tx, settings.key, wanted)
+    return Binding(settings.platform, address.rstrip("/"), client.me().uid, settings.avala.owner)
 
 
 def _running_sandbox(home: Home) -> str:

@@ -22,8 +22,9 @@ from alaas_pipeline.avala.models import Dataset, Export, FormPost, Project
 from alaas_pipeline.avala.names import file_name, remote_name
 from alaas_pipeline.avala.writes import AvalaWrites
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import Ledger, Transaction, images, journal, pushes, quotes, rounds, selections
+from alaas_pipeline.ledger import Ledger, Transaction, images, journal, pools, pushes, quotes, rounds, selections
 from alaas_pipeline.ledger.journal import Effect
+from alaas_pipeline.ledger.pools import Binding
 from alaas_pipeline.ledger.rounds import Round
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class AvalaEffects:
 
     def __post_init__(self) -> None:
         self._writes = AvalaWrites(self.client)
-        self._bound: set[str] = set()
+        self._bindings: dict[str, Binding] = {}
 
     def push_dataset(self, round_key: str, read: Callable[[str], bytes]) -> Dataset:
         """Upload the round's picks as one dataset and check that it holds exactly them.
@@ -96,6 +97,7 @@ class AvalaEffects:
         with self.ledger.transaction() as tx:
             pushes.uploaded(tx, round_key, [row["digest"] for row in planned])
             journal.settle(tx, effect, how, remote_uid=dataset.uid)
+            pools.bind(tx, current.pool, self._bindings[current.pool])
             rounds.advance(tx, round_key, "uploaded")
         log.info("%s: dataset %s holds exactly the %d picks (%s)", round_key, name, len(wanted), how)
         return dataset
@@ -209,7 +211,7 @@ class AvalaEffects:
         return export
 
     def _begin(self, round_key: str, needs: str, what: str) -> Round:
-        """Return the round if it has come far enough, and make sure its pool is bound to this account."""
+        """Return the round if it has come far enough, and make sure that its pool is not bound to another account."""
         with self.ledger.transaction() as tx:
             current = rounds.get(tx, round_key)
             if current.state == "needs_person":
@@ -222,9 +224,10 @@ class AvalaEffects:
             else:
                 told = f"is in state '{current.state}' and has no {what} yet. Make that first"
             raise UserError(f"Round {round_key} {told}; nothing was sent.")
-        if current.pool not in self._bound:
-            connect.bind(self.ledger, current.settings, self.client)
-            self._bound.add(current.pool)
+        if current.pool not in self._bindings:
+            self._bindings[current.pool] = connect.binding_of(current.settings, self.client)
+        with self.ledger.transaction() as tx:
+            pools.check_bound(tx, current.pool, **vars(self._bindings[current.pool]))
         return current
 
     def _send(self, effect: Effect, act: Callable[[], T], again: Callable[[], T | None]) -> tuple[T, str]:
@@ -242,8 +245,10 @@ class AvalaEffects:
             if isinstance(error, NameTaken):
                 told = f"the name '{effect.remote_name}' is taken on Avala by something that this key cannot see"
                 raise look.AmbiguousError(told) from None
+            # A refusal is certain; after silence or a server's error the effect may yet come true, and stays intended.
+            state = "intended" if error.may_have_taken_effect else "failed"
             with self.ledger.transaction() as tx:
-                journal.settle(tx, effect, "failed", message=str(error))
+                journal.settle(tx, effect, state, message=str(error))
             raise
 
     @contextmanager

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from alaas_pipeline.avala.fitness import suffix_for
 
 MAX_NAME = 100
+RESERVED = '/\\:*?"<>|%#&+;='
 
 
 def remote_name(round_key: str, manifest_digest: str) -> str:
@@ -22,12 +23,14 @@ def file_name(image_id: str, digest: str, format: str) -> str:
     annotators, the digest makes it unique, the suffix is that of the content.
     """
     path = PurePosixPath(unicodedata.normalize("NFC", image_id))
-    parts = [_plain(part) for part in (*path.parts[:-1], path.stem)]
-    return "__".join([*(_cut(part, 40) for part in (*parts[:2], *parts[2:][-1:])), digest[:16]]) + suffix_for(format)
+    folders = [_plain(part) for part in path.parts[:-1]]
+    shown = [*(_cut(part, 80) for part in folders[:1]), *(_cut(part, 60) for part in folders[1:][-1:])]
+    return "__".join([*shown, _cut(_plain(path.stem), 60), digest[:16]]) + suffix_for(format)
 
 
 def _plain(text: str) -> str:
-    kept = "".join(char if char.isalnum() or char in " -_.()" else "_" for char in text)
+    """Keep what people can read in any script; replace what paths, forms or addresses give a meaning of their own."""
+    kept = "".join(char if char.isprintable() and char not in RESERVED else "_" for char in text)
     return re.sub(r"_+", "_", kept).strip(" ._") or "image"
 
 

@@ -113,7 +113,7 @@ def accept(tx: Transaction, round_key: str, quote_digest: str, decided_by: str) 
 def refuse(tx: Transaction, round_key: str, decided_by: str) -> None:
     """Store a no, or give up a round that has no quote yet; the round ends and its picks stay picked.
 
-    A yes is taken back as long as nothing was sent on it. Credits that were reserved and not spent go back.
+    A yes is taken back as long as it is certain that nothing came of it on the platform. Credits that were reserved and not spent go back.
 
     Raises:
         UserError: the round has ended, is approved already, or its approval may have been sent.
@@ -121,7 +121,8 @@ def refuse(tx: Transaction, round_key: str, decided_by: str) -> None:
     quote, current = find(tx, round_key), rounds.get(tx, round_key)
     if quote is not None:
         made, approval = decision(tx, round_key), journal.find(tx, round_key, "approve")
-        if made and made.decision == "accepted" and not (approval and approval.sends):
+        certain = approval is None or not approval.sends or approval.state == "failed"
+        if made and made.decision == "accepted" and certain:
             tx.run("DELETE FROM decisions WHERE round = ?", round_key)
         _decide(tx, quote, "refused", decided_by)
     credits.void_open(tx, current.pool, f"select:{round_key}:", "the round was refused")

@@ -141,9 +141,7 @@ def parse_source(source: str, base: Path) -> tuple[str, ...]:
     if not separator:
         return "folder", os.path.normpath(base / Path(text).expanduser())
     if scheme.lower() != "s3":
-        raise UserError(
-            f"Sources of the kind {scheme}:// are not supported; give a folder, or s3://bucket/prefix."
-        )
+        raise UserError(f"Sources of the kind {scheme}:// are not supported; give a folder, or s3://bucket/prefix.")
     bucket, _, prefix = rest.partition("/")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
         # The text is not repeated: people write keys in front of an @.

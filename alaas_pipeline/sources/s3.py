@@ -142,9 +142,7 @@ def _s3_error(error: Exception, source: str) -> UserError:
 
     if isinstance(error, exceptions.ClientError):
         code = _code(error)
-        remedy = _REMEDIES.get(
-            code, f"the service answered {code or 'with an error'}; run again or ask its operator"
-        )
+        remedy = _REMEDIES.get(code, f"the service answered {code or 'with an error'}; run again or ask its operator")
     elif isinstance(
         error,
         exceptions.NoCredentialsError

@@ -1,0 +1,39 @@
+"""The factory: one set of assets for each pool that `pools.yaml` declares."""
+
+import dagster as dg
+
+from alaas_pipeline.assets import (
+    avala_approval,
+    avala_dataset,
+    avala_export,
+    avala_project,
+    embeddings,
+    images,
+    labels,
+    quote,
+    selection,
+    training_set,
+)
+from alaas_pipeline.config import PoolSettings
+
+POOL_STAGES = ("images", "embeddings")
+PREPARE_STAGES = ("selection", "quote", "avala_dataset", "avala_project")
+STAGES = (*POOL_STAGES, *PREPARE_STAGES, "avala_approval", "avala_export", "labels", "training_set")
+
+_BUILDERS = (
+    images,
+    embeddings,
+    selection,
+    quote,
+    avala_dataset,
+    avala_project,
+    avala_approval,
+    avala_export,
+    labels,
+    training_set,
+)
+
+
+def pool_assets(settings: PoolSettings) -> list[dg.AssetsDefinition]:
+    """Return the assets of one pool, in the order data flows."""
+    return [module.build(settings) for module in _BUILDERS]

@@ -1,0 +1,46 @@
+"""The asset `images`: what is in the pool's source, and what cannot be used and why."""
+
+import dagster as dg
+
+from alaas_pipeline.assets.common import columns, pool_asset, table, told_plainly
+from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.ledger import images as ledger_images
+from alaas_pipeline.resources import Pools, Sources
+
+SHOWN = 50
+
+
+def build(settings: PoolSettings) -> dg.AssetsDefinition:
+    """Make the asset for one pool."""
+
+    @pool_asset(
+        settings,
+        "images",
+        kinds=("duckdb",),
+        code_version="1",
+        description=f"Images of {settings.name}: every file of {settings.source}, fully decoded; refused ones with a reason.",
+        stored=columns(digest="string", image_id="string", width="int", height="int", state="string", reason="string"),
+    )
+    def images(pools: Pools, sources: Sources) -> dg.MaterializeResult:
+        with told_plainly():
+            service = pools.service()
+            report = service.scan(settings, sources.open(settings))
+        with service.ledger.transaction() as tx:
+            refused = ledger_images.refusals(tx, settings.key)
+            repeated = ledger_images.duplicates(tx, settings.key)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": report.counts.total,
+                "files_listed": report.listed,
+                "files_read": report.read,
+                "files_gone": report.gone,
+                "refused": len(refused),
+                "duplicates": len(repeated),
+                "refused_files": table([{"path": row["path"], "reason": row["reason"]} for row in refused[:SHOWN]]),
+                "duplicate_files": table(
+                    [{"path": row["path"], "same_bytes_as": row["image_id"]} for row in repeated[:SHOWN]]
+                ),
+            }
+        )
+
+    return images

@@ -1,0 +1,82 @@
+"""The rule of the loop: what a pool needs next, read from the ledger and, while annotators work, from the platform.
+
+Sensors ask it on a schedule and the demo in a row, so both do the same. Nothing here starts a run or waits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from alaas_pipeline.alaas.service import PoolService
+from alaas_pipeline.avala.client import AvalaClient
+from alaas_pipeline.avala.observe import WATCHED, observe_export, observe_project
+from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.errors import UserError
+from alaas_pipeline.ledger import pools, quotes, rounds
+from alaas_pipeline.ledger.rounds import Round
+
+
+@dataclass(frozen=True)
+class Step:
+    """A job to run. `occasion` tells apart reasons to run the same job for the same round: each is served once."""
+
+    stretch: str
+    round: str | None
+    occasion: str = ""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to run now, and why, in a sentence for people."""
+
+    why: str
+
+
+def ledger_step(service: PoolService, settings: PoolSettings) -> Step | Wait:
+    """Say what the pool needs next as far as the ledger knows; opens its next round when that is what it needs."""
+    pool = settings.key
+    with service.ledger.transaction() as tx:
+        ready = pool in pools.known(tx) and bool(pools.encoder_id(tx, pool))
+        current = rounds.latest(tx, pool)
+    if not ready or not service.counts(pool).embedded:
+        return Step("prepare_pool", None)
+    if current is None or current.state == "landed":
+        try:
+            current = service.open_round(settings)
+        except UserError as error:
+            return Wait(str(error))
+    if current.state in ("open", "selected", "quoted", "uploaded"):
+        return Step("prepare_round", current.key)
+    if current.state == "cloned":
+        return _approval(service, current)
+    return Wait(f"{current.key} is {current.state}: {current.note or 'no note'}")
+
+
+def avala_step(
+    service: PoolService, settings: PoolSettings, client: Callable[[PoolSettings], AvalaClient]
+) -> Step | Wait:
+    """Say what the pool's newest round needs next, after one short look at its project or export on the platform."""
+    with service.ledger.transaction() as tx:
+        current = rounds.latest(tx, settings.key)
+    if current is None or current.state not in (*WATCHED, "labelled", "export_failed", "exported"):
+        return Wait("nothing is with the annotators")
+    if current.state in WATCHED:
+        with client(current.settings) as avala:
+            current = observe_project(service.ledger, avala, current.key)
+    if current.state == "exported":
+        with client(current.settings) as avala:
+            if observe_export(service.ledger, avala, current.key):
+                return Step("land_round", current.key)
+        with service.ledger.transaction() as tx:
+            current = rounds.get(tx, current.key)
+    if current.state in ("labelled", "export_failed"):
+        return Step("request_export", current.key, current.state)
+    return Wait(f"{current.key} is {current.state}: {current.note or 'the export is being made'}")
+
+
+def _approval(service: PoolService, current: Round) -> Step | Wait:
+    with service.ledger.transaction() as tx:
+        decision, quote = quotes.decision(tx, current.key), quotes.find(tx, current.key)
+    if decision is not None:
+        return Step("approve_round", current.key, "accepted")
+    assert quote is not None
+    return Step("approve_round", current.key, "asked")

@@ -1,0 +1,67 @@
+"""What assets and sensors are handed. Each resource only builds a plain object of a room below."""
+
+from pathlib import Path
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from alaas_pipeline.alaas.service import PoolService
+from alaas_pipeline.avala import connect
+from alaas_pipeline.avala.client import AvalaClient
+from alaas_pipeline.avala.effects import AvalaEffects
+from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.engine.encoder import Encoder, load_encoder
+from alaas_pipeline.home import Home
+from alaas_pipeline.ledger import Ledger
+from alaas_pipeline.sources import FolderSource, S3Source, Source, parse_source
+from alaas_pipeline.store import Store
+
+
+class Pools(dg.ConfigurableResource):
+    """The pool service, with the ledger and the store it works on."""
+
+    home: str
+
+    def service(self) -> PoolService:
+        """Return the embedded pool service."""
+        home = Home(Path(self.home))
+        return PoolService(Ledger(home.ledger), Store(str(home.files)), home)
+
+
+class Encoders(dg.ConfigurableResource):
+    """Image encoders of open_clip, and the offline default."""
+
+    cache: str
+    device: str = "auto"
+    threads: int | None = None
+
+    def load(self, spec: str) -> Encoder:
+        """Load the encoder that a pool names; takes seconds and memory."""
+        return load_encoder(spec, cache=Path(self.cache), device=self.device, threads=self.threads)
+
+
+class Avala(dg.ConfigurableResource):
+    """The annotation platform of a pool: Avala, or the local sandbox."""
+
+    home: str
+
+    def client(self, settings: PoolSettings, *, hurried: bool = False) -> AvalaClient:
+        """Return a client that can read; close it after use. A hurried one gives up within seconds."""
+        return connect.connect(settings, Home(Path(self.home)), hurried=hurried)
+
+    def effects(self, client: AvalaClient) -> AvalaEffects:
+        """Return what may change something on the platform."""
+        return AvalaEffects(Ledger(Home(Path(self.home)).ledger), client)
+
+
+class Sources(dg.ConfigurableResource):
+    """Where a pool's images are: a folder, or S3 through the nested resource."""
+
+    s3: dg.ResourceDependency[S3Resource]
+
+    def open(self, settings: PoolSettings) -> Source:
+        """Return the pool's source; nothing is read yet."""
+        kind, place, *prefix = parse_source(settings.source, Path.cwd())
+        if kind == "s3":
+            return S3Source(self.s3.get_client(), place, *prefix)
+        return FolderSource(Path(place))
