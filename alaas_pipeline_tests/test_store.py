@@ -12,9 +12,7 @@ from alaas_pipeline.store import Store
 @pytest.fixture(params=["folder", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A local store, and one behind fsspec (its own in-memory service stands for any object store)."""
-    return Store(
-        str(tmp_path / "files") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/files/"
-    )
+    return Store(str(tmp_path / "files") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/files/")
 
 
 def test_bytes_come_back_and_are_replaced(store: Store) -> None:
@@ -54,9 +52,7 @@ def test_json_is_stable_and_checked(store: Store) -> None:
         store.read_json("x.json")
 
 
-@pytest.mark.parametrize(
-    "part", ["", "..", "a/../b", "/etc/passwd", "a//b", "./a", "a\\b", "a\nb", "a\0b", "a/"]
-)
+@pytest.mark.parametrize("part", ["", "..", "a/../b", "/etc/passwd", "a//b", "./a", "a\\b", "a\nb", "a\0b", "a/"])
 def test_parts_that_lead_elsewhere_are_refused(store: Store, part: str) -> None:
     for call in (store.path, store.read_bytes, store.exists, lambda rel: store.write_bytes(rel, b"")):
         with pytest.raises(UserError, match="inside the store"):

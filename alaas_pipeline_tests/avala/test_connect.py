@@ -10,7 +10,7 @@ import respx
 from pydantic import SecretStr
 
 from alaas_pipeline.avala.client import AvalaClient
-from alaas_pipeline.avala.connect import STATE_POINTER, base_url_of, bind, connect
+from alaas_pipeline.avala.connect import STATE_POINTER, base_url_of, binding_of, connect
 from alaas_pipeline.config import AVALA_BASE_URL
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
@@ -121,7 +121,10 @@ def test_a_pool_is_bound_to_the_account_it_first_met(home: Home) -> None:
     def meet(url: str) -> None:
         with respx.mock() as router, AvalaClient(url, SecretStr("k"), allow_insecure_loopback=True) as client:
             router.get(f"{url}/users/me/").mock(return_value=httpx.Response(200, json=account))
-            bind(ledger, pool_settings(), client)
+            binding = binding_of(pool_settings(), client)
+        with ledger.transaction() as tx:
+            pools.ensure(tx, "cats", "Cats")
+            pools.bind(tx, "cats", binding)
 
     meet(SANDBOX)
     # The same sandbox may come back on another port.

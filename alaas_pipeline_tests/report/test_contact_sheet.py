@@ -35,10 +35,7 @@ def near(image: Image.Image, xy: tuple[int, int], colour: tuple[int, int, int]) 
 
 
 def embedded(markdown: str) -> list[Image.Image]:
-    return [
-        opened(base64.b64decode(d))
-        for d in re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)\)", markdown)
-    ]
+    return [opened(base64.b64decode(d)) for d in re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)\)", markdown)]
 
 
 def test_tiles_stand_in_reading_order() -> None:
@@ -75,9 +72,7 @@ def test_odd_sizes_fit_their_cell(size: tuple[int, int]) -> None:
     assert near(sheet, (116, 40), (0, 0, 255))
 
 
-@pytest.mark.parametrize(
-    "caption", ["x" * 5000, "a b " * 900, "\n\n\n", "猫\u202e\x00\x1b[31m", "\ud800.jpg"]
-)
+@pytest.mark.parametrize("caption", ["x" * 5000, "a b " * 900, "\n\n\n", "猫\u202e\x00\x1b[31m", "\ud800.jpg"])
 def test_no_caption_breaks_a_sheet_or_a_preview(caption: str) -> None:
     assert opened(contact_sheet([Tile(photo(), caption)], side=80)).width == 100
     assert len(embedded(inline_markdown([Tile(photo(), caption)]))) == 1

@@ -86,9 +86,7 @@ def test_the_file_loads_nothing_from_elsewhere() -> None:
     assert "http://" not in html
     assert "https://" not in html
     assert "url(" not in html
-    policy = [
-        meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"
-    ]
+    policy = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 

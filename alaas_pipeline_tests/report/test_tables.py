@@ -27,9 +27,7 @@ def test_wide_and_combining_characters_keep_the_columns() -> None:
 
 def test_a_cell_cannot_steer_the_terminal_or_break_the_line() -> None:
     table = text_table(["a\nb"], [["\x1b[31mred\x07\nnext\u202eevil\ud800"]])
-    assert (
-        table.splitlines() == ["a b", "---------------", "[31mred nextevil"[:15] + "l"] or "\x1b" not in table
-    )
+    assert table.splitlines() == ["a b", "---------------", "[31mred nextevil"[:15] + "l"] or "\x1b" not in table
     assert len(table.splitlines()) == 3
     assert not set("\x1b\x07\u202e\ud800") & set(table)
 

@@ -7,9 +7,7 @@ from alaas_pipeline.errors import UserError
 from alaas_pipeline.sources import UnreadableFile, is_image_name, parse_source
 
 
-@pytest.mark.parametrize(
-    "name", ["a.jpg", "a/B.JPEG", "scan.dcm.xyz", "no_suffix", "ünï côdé.webp", "a.txt.png"]
-)
+@pytest.mark.parametrize("name", ["a.jpg", "a/B.JPEG", "scan.dcm.xyz", "no_suffix", "ünï côdé.webp", "a.txt.png"])
 def test_names_that_may_be_images(name: str) -> None:
     assert is_image_name(name)
 

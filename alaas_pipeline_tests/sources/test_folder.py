@@ -66,9 +66,7 @@ def test_newline_unicode_backslash_and_longest_names(tmp_path: Path) -> None:
     for name in names:
         put(tmp_path / name, name.encode())
     source = FolderSource(tmp_path)
-    assert {file.path: source.read(file.path, LIMIT) for file in source.list()} == {
-        n: n.encode() for n in names
-    }
+    assert {file.path: source.read(file.path, LIMIT) for file in source.list()} == {n: n.encode() for n in names}
 
 
 def test_decomposed_names_are_listed_composed_and_readable_without_a_listing(tmp_path: Path) -> None:
@@ -162,9 +160,7 @@ def test_size_limit_and_missing_file(tmp_path: Path) -> None:
     assert source.read("empty.jpg", LIMIT) == b""
 
 
-def test_a_file_that_grows_while_it_is_read_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "a.jpg", b"12345")
     real_open = os.open
 
@@ -177,9 +173,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
     assert reason(FolderSource(tmp_path), "a.jpg") == "changed_while_reading"
 
 
-def test_a_closed_folder_is_named_and_the_rest_is_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_folder_is_named_and_the_rest_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Tests may run as root, to whom no folder is closed: the system's answer is put in its place.
     put(tmp_path / "closed/a.jpg")
     put(tmp_path / "open/b.jpg")

@@ -1,0 +1,54 @@
+# Everything here works from a fresh clone with Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# One pip command with the constraints: see constraints.txt for what goes wrong otherwise.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export ALAAS_HOME ?= $(abspath .alaas)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-clean test ui check format install clean
+
+help: ## Show what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+install: $(VENV)/.demo ## Install what demo and UI need
+
+demo: $(VENV)/.demo ## Run two rounds of the label loop on real photographs; again for the next two
+	@$(BIN)/alaas-pipeline demo
+
+demo-clean: ## Forget the demo: all state under ALAAS_HOME
+	rm -rf "$(ALAAS_HOME)"
+
+ui: $(VENV)/.demo ## Open the Dagster UI, with the local sandbox beside it
+	@$(BIN)/alaas-pipeline ui
+
+# One thread for each test process: they share the cores already.
+test: export OPENBLAS_NUM_THREADS = 1
+test: export OMP_NUM_THREADS = 1
+test: $(VENV)/.dev ## Run the tests
+	@$(BIN)/python -m pytest -n auto
+
+check: $(VENV)/.dev ## Format, lint and type checks, changing nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
