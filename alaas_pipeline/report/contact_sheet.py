@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 PREVIEW_TILES = 16
 PREVIEW_SIDE = 96
 
-_PREVIEW_COLUMNS = 8
+_PREVIEW_COLUMNS = 6
 _QUALITIES = (60, 45, 30)
 _CAPTION_LINES = 2
 _GAP = 10
