@@ -1,11 +1,13 @@
 """A local sandbox beside the demo or the UI: the one that runs already, or one of our own that ends with us."""
 
+import contextlib
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 
@@ -15,7 +17,7 @@ from alaas_pipeline.home import Home
 log = logging.getLogger(__name__)
 
 
-@contextmanager
+@contextlib.contextmanager
 def local_sandbox(home: Home, *options: str) -> Iterator[str]:
     """Yield the base URL of a sandbox on the state under `home`.
 
@@ -28,7 +30,7 @@ def local_sandbox(home: Home, *options: str) -> Iterator[str]:
         yield running
         return
     command = [sys.executable, "-m", "alaas_pipeline.cli", "sandbox", "--state", str(home.sandbox), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -40,12 +42,18 @@ def local_sandbox(home: Home, *options: str) -> Iterator[str]:
 
 
 def end(process: subprocess.Popen) -> None:
-    """Ask a process of ours to stop, and see to it that it does."""
-    process.terminate()
-    try:
-        process.wait(timeout=30)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    """Ask a process of ours to stop, with all that it started, and see to it that they do.
+
+    It must lead a group of its own (`start_new_session`).
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            log.warning("a process did not stop in time and is ended")
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _running(home: Home) -> str | None:

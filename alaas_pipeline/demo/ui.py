@@ -35,7 +35,7 @@ def run_ui(port: int) -> None:
             "127.0.0.1",
         ]
         log.info("the UI will be at http://127.0.0.1:%d (Ctrl-C stops it)", port)
-        process = subprocess.Popen(command, cwd=home.root)
+        process = subprocess.Popen(command, cwd=home.root, start_new_session=True)
         try:
             process.wait()
         except KeyboardInterrupt:
