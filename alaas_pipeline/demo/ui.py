@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from alaas_pipeline.config import load_settings
+from alaas_pipeline.demo.run import POOL
 from alaas_pipeline.demo.sandbox_process import end, local_sandbox
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home, get_home, prepare_dagster_home, shipped_file
@@ -20,8 +21,8 @@ def run_ui(port: int) -> None:
     os.environ["ALAAS_HOME"] = str(home.root)
     prepare_dagster_home(home)
     with contextlib.ExitStack() as stack:
-        if _wants_sandbox():
-            stack.enter_context(local_sandbox(home, "--truth", _truth(home), "--requests-per-minute", "3000"))
+        if pools := _sandbox_pools():
+            stack.enter_context(local_sandbox(home, "--truth", _truth(home, pools), "--requests-per-minute", "3000"))
         command = [
             sys.executable,
             "-m",
@@ -44,15 +45,15 @@ def run_ui(port: int) -> None:
             end(process)
 
 
-def _wants_sandbox() -> bool:
+def _sandbox_pools() -> set[str]:
     try:
-        return any(pool.platform == "sandbox" for pool in load_settings().pools)
+        return {pool.key for pool in load_settings().pools if pool.platform == "sandbox"}
     except UserError as error:
         log.warning("%s", error)
-        return False
+        return set()
 
 
-def _truth(home: Home) -> str:
-    """The demo's known classes once it has run, else the names of sub-folders."""
+def _truth(home: Home, pools: set[str]) -> str:
+    """The known classes of the demo's photographs while the demo's pool is declared, else the names of sub-folders."""
     truth = home.demo / "truth.csv"
-    return str(truth) if truth.is_file() else "subfolder"
+    return str(truth) if POOL in pools and truth.is_file() else "subfolder"
