@@ -63,7 +63,7 @@ def write_report(service: PoolService, settings: PoolSettings) -> str:
     report = PoolReport(
         pool=settings.name, images=document["counts"]["total"], rounds=lines, class_counts=known.counts,
         credits=Credits(held["granted"], held["reserved"], held["spent"], held["balance"]),
-        money=[("labelling, as quoted and accepted", show_money(round(amount * MICROS), currency)) for currency, amount in document["money"].items()],
+        money=[("Labelling, as quoted", show_money(round(amount * MICROS), currency)) for currency, amount in document["money"].items()],
         curve=learning_curve_png(list(points.values())) if points else b"", sheets=sheets, picks=picks, warnings=warnings,
         simulated=settings.platform == "sandbox",
     )  # fmt: skip
