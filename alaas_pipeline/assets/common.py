@@ -14,7 +14,6 @@ from alaas_pipeline.ledger import rounds
 from alaas_pipeline.ledger.rounds import Round
 
 OWNERS = ["team:labelling"]
-CLASS_COLUMNS = ("class", "images", "share")
 
 
 def rounds_of(pool: str) -> dg.DynamicPartitionsDefinition:

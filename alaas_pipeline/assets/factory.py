@@ -18,7 +18,6 @@ from alaas_pipeline.config import PoolSettings
 
 POOL_STAGES = ("images", "embeddings")
 PREPARE_STAGES = ("selection", "quote", "avala_dataset", "avala_project")
-STAGES = (*POOL_STAGES, *PREPARE_STAGES, "avala_approval", "avala_export", "labels", "training_set")
 
 _BUILDERS = (
     images,

@@ -6,13 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from alaas_pipeline.assets.common import CLASS_COLUMNS, asset_key, columns, pool_asset, round_of, table, told_plainly
+from alaas_pipeline.assets.common import asset_key, columns, pool_asset, round_of, table, told_plainly
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.labels.collect import learned
 from alaas_pipeline.labels.land import land
 from alaas_pipeline.ledger import landing
 from alaas_pipeline.report.pool import curve_points
-from alaas_pipeline.report.tables import class_rows, markdown_table
+from alaas_pipeline.report.tables import CLASS_HEADERS, class_rows, markdown_table
 from alaas_pipeline.resources import Avala, Pools
 
 WAITING = "export_is_ready"
@@ -61,7 +61,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                     "refused": landed.books.refused,
                     "pending": landed.books.pending,
                     "set_aside": len(landed.quarantined),
-                    "classes": dg.MetadataValue.md(markdown_table(CLASS_COLUMNS, class_rows(found))),
+                    "classes": dg.MetadataValue.md(markdown_table(CLASS_HEADERS, class_rows(found))),
                     "classes_found_so_far": known.classes[-1] if known.classes else 0,
                     "images_labelled_so_far": known.labelled[-1] if known.labelled else 0,
                     **({"classes_at_random_simulated": at_random} if at_random is not None else {}),

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from alaas_pipeline.assets.common import CLASS_COLUMNS, columns, pool_asset, told_plainly
+from alaas_pipeline.assets.common import columns, pool_asset, told_plainly
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.labels.collect import learned, write_training_set
 from alaas_pipeline.report.pool import write_report
-from alaas_pipeline.report.tables import class_rows, markdown_table
+from alaas_pipeline.report.tables import CLASS_HEADERS, class_rows, markdown_table
 from alaas_pipeline.resources import Pools
 
 
@@ -34,7 +34,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
             "folder": dg.MetadataValue.path(str(written.folder)),
             "train": written.train,
             "validation": written.validation,
-            "classes": dg.MetadataValue.md(markdown_table(CLASS_COLUMNS, class_rows(known.counts))),
+            "classes": dg.MetadataValue.md(markdown_table(CLASS_HEADERS, class_rows(known.counts))),
             "labels_in_all": sum(known.counts.values()),
             "left_out_with_several_labels": len(known.several),
             "report": dg.MetadataValue.path(report),

@@ -73,7 +73,18 @@ class User(Remote):
     username: Text = ""
 
 
-class Dataset(Remote):
+class Owned(Remote):
+    """Something that belongs to a user or an organization; some answers call the field ``owner``."""
+
+    owner_name: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _owner(cls, data: Any) -> Any:
+        return data | {"owner_name": _first(data, "owner_name", "owner")} if isinstance(data, dict) else data
+
+
+class Dataset(Owned):
     """A dataset; ``status`` is normalised to lower case with hyphens."""
 
     name: Text = ""
@@ -81,12 +92,6 @@ class Dataset(Remote):
     data_type: Word = ""
     status: Word = ""
     item_count: Count = 0
-    owner_name: Text = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _owner(cls, data: Any) -> Any:
-        return data | {"owner_name": _first(data, "owner_name", "owner")} if isinstance(data, dict) else data
 
     @property
     def state(self) -> DatasetState:
@@ -123,18 +128,12 @@ class Item(Remote):
         return self.key.rsplit("/", 1)[-1]
 
 
-class Project(Remote):
+class Project(Owned):
     """A project. Which dataset it labels is told by no field of the service, hence only by its name."""
 
     name: Text = ""
     task_type: Word = ""
     status: Annotated[str, BeforeValidator(_project_word)] = ""
-    owner_name: Text = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _owner(cls, data: Any) -> Any:
-        return data | {"owner_name": _first(data, "owner_name", "owner")} if isinstance(data, dict) else data
 
     @property
     def status_known(self) -> bool:

@@ -36,6 +36,12 @@ def observe_project(ledger: Ledger, client: AvalaClient, round_key: str) -> Roun
         with ledger.transaction() as tx:
             rounds.advance(tx, round_key, "needs_person", f"its project {project_uid} is not on Avala any more")
             return rounds.get(tx, round_key)
+    if not project.status_known:
+        log.warning(
+            "%s: Avala calls its project '%s', a word we do not know; it counts as unfinished",
+            round_key,
+            project.status,
+        )
     state = _BY_PROJECT.get(project.status, current.state)
     if state == "archived" and progress.done:
         state = "labelled"
