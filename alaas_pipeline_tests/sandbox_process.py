@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 
@@ -82,16 +82,48 @@ class SandboxProcess:
 
     def effects(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The numbered log of accepted changes, of one kind if it is given."""
-        rows = httpx.get(self.admin_url("effects"), verify=NO_TLS).raise_for_status().json()["effects"]
+        rows = self._admin("GET", "effects")["effects"]
         return [row for row in rows if kind is None or row["kind"] == kind]
 
     def finish(self, project_uid: str) -> dict[str, Any]:
         """Lets the annotators finish a project at once."""
-        return httpx.post(self.admin_url(f"projects/{project_uid}/finish"), verify=NO_TLS).raise_for_status().json()
+        return self._admin("POST", f"projects/{project_uid}/finish")
 
     def add_key(self, key: str, **what: Any) -> dict[str, Any]:
         """Registers a further key: username, plan, scopes, coworker, staff, expired."""
-        return httpx.post(self.admin_url("keys"), json={"key": key, **what}, verify=NO_TLS).raise_for_status().json()
+        return self._admin("POST", "keys", {"key": key, **what})
+
+    def fault(self, **rule: Any) -> dict[str, Any]:
+        """Adds a rule, such as ``path="/api/v1/exports/", do="cut", when="after"``; returns it with its number."""
+        return self._admin("POST", "faults", rule)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Every rule, with the requests that it named (``seen``) and struck (``fired``)."""
+        return self._admin("GET", "faults")["faults"]
+
+    def clear_faults(self) -> None:
+        """Forgets every rule."""
+        self._admin("DELETE", "faults")
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """What arrived and wants a change, numbered, since the server was started."""
+        return self._admin("GET", f"requests?since={since}")["requests"]
+
+    def delete(self, kind: Literal["dataset", "project", "export"], uid: str) -> None:
+        """Deletes something behind the client's back."""
+        self._admin("DELETE", f"{kind}s/{uid}")
+
+    def set_status(self, uid: str, status: str) -> dict[str, Any]:
+        """Gives a project another status, as a person does; ``active`` approves one that waits for approval."""
+        return self._admin("POST", f"projects/{uid}/status", {"status": status})
+
+    def foreign_project(self, name: str, **what: Any) -> dict[str, Any]:
+        """Makes a project that no client asked for: owner, dataset_uid."""
+        return self._admin("POST", "projects", {"name": name, **what})
+
+    def fail_export(self, uid: str) -> dict[str, Any]:
+        """Ends an export as `failed`."""
+        return self._admin("POST", f"exports/{uid}/fail")
 
     def admin_url(self, path: str) -> str:
         """An address below ``/_sandbox/``."""
@@ -108,6 +140,10 @@ class SandboxProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        answer = httpx.request(method, self.admin_url(path), json=body, verify=NO_TLS).raise_for_status()
+        return answer.json() if answer.content else None
 
     def _launch(self) -> str:
         command = [sys.executable, "-m", "alaas_pipeline.sandbox", "--state", str(self.state)]

@@ -1,7 +1,8 @@
 """A local Avala server: the same HTTP calls on a loopback socket, state on disk, simulated annotators.
 
 It stands apart from the rest of the project: it imports nothing of it, so that a misreading of the contract
-in the client cannot be repeated here. Anything that Avala itself does not have lives under ``/_sandbox/``.
+in the client cannot be repeated here. Anything that Avala itself does not have lives under ``/_sandbox/``: the
+logs of effects and of requests, faults by rule (`faults`), and changes behind the client's back.
 """
 
 from typing import TYPE_CHECKING, Any

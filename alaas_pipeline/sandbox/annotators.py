@@ -44,10 +44,10 @@ class Annotators:
 
         Args:
             con: an open transaction.
-            project_uid: the project; one that is not active stays as it is.
+            project_uid: the project; one that is not active, or was deleted, stays as it is.
         """
         project = con.execute("SELECT * FROM projects WHERE uid = ?", (project_uid,)).fetchone()
-        if project["status"] != "active" or project["template"]:
+        if project is None or project["status"] != "active" or project["template"]:
             return
         elapsed = project["worked_s"] + time.time() - project["running_since"]
         pace = self._settings.pace

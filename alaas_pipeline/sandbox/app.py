@@ -14,8 +14,10 @@ from alaas_pipeline.sandbox.errors import ApiError
 from alaas_pipeline.sandbox.gate import API, Gate
 from alaas_pipeline.sandbox.routes import (
     admin,
+    byhand,
     datasets,
     exports,
+    faults,
     items,
     projects,
     storage,
@@ -43,6 +45,7 @@ MESSAGES = {
     "greater_than_equal": "Ensure this value is greater than or equal to {ge}.",
     "less_than_equal": "Ensure this value is less than or equal to {le}.",
     "list_type": "Expected a list of items.",
+    "extra_forbidden": "This field is not known.",
     "value_error": "{error}",
 }
 
@@ -76,7 +79,8 @@ def build_app(settings: Settings) -> FastAPI:
     for module in (users, uploads, datasets, items, projects, tasks, exports):
         app.include_router(module.router, prefix=API)
     app.include_router(storage.router)
-    app.include_router(admin.router)
+    for module in (admin, byhand, faults):
+        app.include_router(module.router)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(storage.StorageError, _storage_error)
@@ -98,7 +102,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields: dict[str, list[str]] = {}
     for problem in error.errors():
-        where = [str(part) for part in problem["loc"] if part not in ("body", "query", "path")]
+        where = [str(part) for part in problem["loc"][1:]]
         if problem["type"] == "json_invalid":
             return JSONResponse({"detail": "JSON parse error - the body is not valid JSON."}, 400)
         if problem["type"] in ("model_attributes_type", "dict_type") and not where:

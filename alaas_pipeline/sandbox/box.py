@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 from alaas_pipeline.sandbox.annotators import Annotators
 from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.blobs import Blobs
+from alaas_pipeline.sandbox.faults import Faults
+from alaas_pipeline.sandbox.requestlog import RequestLog
 from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.signing import Signer
 from alaas_pipeline.sandbox.state import State
@@ -31,6 +33,8 @@ class Box:
         self.state = State(settings)
         self.blobs = Blobs(Path(settings.state))
         self.signer = Signer(settings.state, settings.url_lifetime_s)
+        self.faults = Faults()
+        self.requests = RequestLog()
 
 
 async def box_of(request: Request) -> Box:

@@ -1,4 +1,4 @@
-"""What happens to every API request before a handler sees it: slashes, keys and rate limits."""
+"""What happens to every request before a handler sees it: faults, slashes, keys and rate limits."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -7,10 +7,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alaas_pipeline.sandbox.auth import HEADER, identify
 from alaas_pipeline.sandbox.box import Box
+from alaas_pipeline.sandbox.delivery import Delivery
 from alaas_pipeline.sandbox.errors import ApiError, throttled
 from alaas_pipeline.sandbox.limits import Limiter
 
 API = "/api/v1"
+STORAGE = "/_storage"
 ADMIN = "/_sandbox"
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -27,13 +29,16 @@ class Gate:
         self._app = app
         self._box = box
         self._limiter = Limiter(box.settings.burst_per_second)
+        self._delivery = Delivery(box.faults, box.requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"] == API or scope["path"].startswith(API + "/"):
-            await self._api(scope, receive, send)
+            await self._delivery.serve(self._api, scope, receive, send)
+        elif scope["path"].startswith(STORAGE + "/"):
+            await self._delivery.serve(self._app, scope, receive, send)
         elif scope["path"].startswith(ADMIN) and not self._may_administer(scope):
             body = {"detail": "This address may not use /_sandbox/: start the server with --admin-from-anywhere."}
             await JSONResponse(body, 403)(scope, receive, send)

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import math
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +22,15 @@ def limit_of(request: Request, default: int) -> int:
     if text.isascii() and text.isdigit() and int(text[:9]) > 0:
         return min(int(text[:9]), MAX_LIMIT)
     return default
+
+
+def shown_until(request: Request) -> float:
+    """When the newest object was made that this read may show, seconds since the epoch.
+
+    Infinity, unless a `stale` rule makes lists lag. Each call counts as one read for such rules.
+    """
+    lag = request.app.state.box.faults.lag(request.scope["path"])
+    return time.time() - lag if lag else math.inf
 
 
 def link(request: Request, **changes: str) -> str:
@@ -62,13 +73,13 @@ def cursor_page(
     column = asked.removeprefix("-") if asked.removeprefix("-") in orderings else "created_at"
     descending = asked.startswith("-") or column != asked.removeprefix("-")
     place, backwards = _read_cursor(request.query_params.get("cursor"))
-    conditions, parameters = list(where), list(values)
+    conditions, parameters = [*where, "t.created_at <= ?"], [*values, shown_until(request)]
     down = descending != backwards
     if place is not None:
         conditions.append(f"(t.{column}, t.seq) {'<' if down else '>'} (?, ?)")
         parameters += place
     order = "DESC" if down else "ASC"
-    sql = f"SELECT {columns}, t.{column} AS page_value FROM {table} WHERE {' AND '.join(conditions) or '1'}"
+    sql = f"SELECT {columns}, t.{column} AS page_value FROM {table} WHERE {' AND '.join(conditions)}"
     sql += f" ORDER BY t.{column} {order}, t.seq {order} LIMIT ?"
     rows = con.execute(sql, [*parameters, limit + 1]).fetchall()
     more = len(rows) > limit

@@ -77,6 +77,6 @@ CREATE TABLE exports (
 );
 CREATE TABLE effects (
     n INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, method TEXT NOT NULL,
-    path TEXT NOT NULL, uid TEXT, name TEXT, status INTEGER NOT NULL
+    path TEXT NOT NULL, uid TEXT, name TEXT, status INTEGER NOT NULL, details TEXT NOT NULL
 );
 """

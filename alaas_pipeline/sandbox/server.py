@@ -1,5 +1,6 @@
 """Runs the sandbox on a socket until it is told to stop."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -8,11 +9,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from alaas_pipeline.sandbox.app import build_app
+from alaas_pipeline.sandbox.delivery import TRANSPORT
 from alaas_pipeline.sandbox.errors import SandboxError
 from alaas_pipeline.sandbox.gate import API
 from alaas_pipeline.sandbox.settings import Settings
@@ -84,6 +86,21 @@ def _announced_server(config: "Config", base_url: str, endpoint: Path) -> "Serve
     return AnnouncedServer(config)
 
 
+def _telling_protocol() -> type[asyncio.Protocol]:
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    class TellingProtocol(AutoHTTPProtocol):
+        """Leaves its transport where requests find it: HTTP itself has no way to answer with nothing."""
+
+        app_state: dict[str, Any]
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.app_state = self.app_state | {TRANSPORT: transport}
+
+    return TellingProtocol
+
+
 def _serve(settings: Settings, endpoint: Path) -> None:
     from uvicorn import Config
 
@@ -102,6 +119,7 @@ def _serve(settings: Settings, endpoint: Path) -> None:
         base_url = f"http://{host}:{listener.getsockname()[1]}{API}"
         config = Config(
             build_app(settings),
+            http=_telling_protocol(),
             log_config=None,
             log_level="warning",
             access_log=False,

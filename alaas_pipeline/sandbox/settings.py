@@ -39,6 +39,7 @@ class Settings:
         quota_bytes: bytes one user or organization may hold.
         creating_reads: reads that still show a new dataset as ``creating``.
         export_reads: reads that still show a new export as ``processing``.
+        failing_exports: how many exports, the first ones that the state ever holds, end as ``failed``.
         export_kind: what an export's download is: a ZIP archive or the bare JSON.
         strict_exports: refuse an export request that lacks a documented field (name, format, datasets,
             projects, slices).
@@ -73,6 +74,7 @@ class Settings:
     quota_bytes: int = 50 * 1024 * MIB
     creating_reads: int = 1
     export_reads: int = 1
+    failing_exports: int = 0
     export_kind: Literal["zip", "json"] = "zip"
     strict_exports: bool = False
     strict_data_type: bool = False
@@ -105,7 +107,7 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise SandboxError(f"{name} must be 1 or more, not {getattr(self, name)}.")
-        for name in ("creating_reads", "export_reads"):
+        for name in ("creating_reads", "export_reads", "failing_exports"):
             if getattr(self, name) < 0:
                 raise SandboxError(f"{name} must be 0 or more, not {getattr(self, name)}.")
         if not 5 * MIB <= self.part_size <= 128 * MIB:

@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from alaas_pipeline.sandbox.errors import SandboxError
 from alaas_pipeline.sandbox.schema import SCHEMA
 from alaas_pipeline.sandbox.settings import Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+TEMPLATE_AGE_S = 30 * 86_400
 
 
 def new_uid() -> str:
@@ -131,13 +133,14 @@ class State:
                 "Cuboids in point clouds.",
             ),
         )
-        now = time.time()
+        # Older than any lag of a list: templates are nothing that has just been made.
+        then = time.time() - TEMPLATE_AGE_S
         for uid, name, task_type, description in templates:
             con.execute(
                 "INSERT OR IGNORE INTO projects (uid, name, owner_name, task_type, status, visibility,"
                 " short_description, template, labels, created_at, updated_at)"
                 " VALUES (?, ?, ?, ?, 'active', 'private', ?, 1, '[]', ?, ?)",
-                (uid, name, settings.username, task_type, description, now, now),
+                (uid, name, settings.username, task_type, description, then, then),
             )
         con.execute(
             "UPDATE projects SET labels = ? WHERE uid = ?",
@@ -161,10 +164,28 @@ def ensure_user(con: sqlite3.Connection, username: str, email: str) -> str:
 
 
 def log_effect(
-    con: sqlite3.Connection, kind: str, method: str, path: str, uid: str | None, name: str | None, status: int
+    con: sqlite3.Connection,
+    kind: str,
+    method: str,
+    path: str,
+    uid: str | None,
+    name: str | None,
+    status: int,
+    **details: Any,
 ) -> None:
-    """Numbers one accepted change, in the same transaction as the change itself."""
+    """Numbers one accepted change, in the same transaction as the change itself.
+
+    Args:
+        con: the transaction of the change.
+        kind: what was done, such as ``approve``; ``by_hand:approve`` if it did not come through the API.
+        method: HTTP method of the request.
+        path: its path, without the query.
+        uid: uid of what was changed.
+        name: its name, or the path of an uploaded file.
+        status: status of the answer.
+        **details: what else somebody who audits the change must know, by kind: see `list_effects`.
+    """
     con.execute(
-        "INSERT INTO effects (at, kind, method, path, uid, name, status) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (time.time(), kind, method, path, uid, name, status),
+        "INSERT INTO effects (at, kind, method, path, uid, name, status, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (time.time(), kind, method, path, uid, name, status, json.dumps(details, ensure_ascii=False)),
     )

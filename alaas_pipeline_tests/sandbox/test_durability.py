@@ -105,7 +105,7 @@ def test_a_kill_amid_uploads_keeps_what_was_answered(sandbox: SandboxProcess, tm
 
 
 def test_effects_are_accepted_changes_only(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    sandbox.start(tmp_path / "s", truth="subfolder", creating_reads=0)
+    sandbox.start(tmp_path / "s", truth="subfolder", creating_reads=0, pace=3600)
     with Api(sandbox.base_url) as api:
         uid = api.project("effects", IMAGES)
         api.act(uid, "pause")

@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 from alaas_pipeline.sandbox.annotators import Answer
 from alaas_pipeline.sandbox.box import BoxOf
 from alaas_pipeline.sandbox.errors import bad_fields, bad_request, not_found
-from alaas_pipeline.sandbox.routes.fields import Body
+from alaas_pipeline.sandbox.routes.fields import Body, Name
 from alaas_pipeline.sandbox.routes.projects import show_project
 from alaas_pipeline.sandbox.routes.tasks import show_task
 from alaas_pipeline.sandbox.settings import Plan
@@ -19,7 +19,6 @@ from alaas_pipeline.sandbox.state import ensure_user, iso, key_digest
 router = APIRouter(prefix="/_sandbox", tags=["sandbox"])
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@+-]{1,64}$")]
 
 
 class KeyBody(Body):
@@ -51,11 +50,29 @@ def health(box: BoxOf) -> dict[str, str]:
 
 
 @router.get("/effects")
-def effects(box: BoxOf) -> dict[str, Any]:
-    """Every accepted change since the state was made, numbered from 1."""
+def list_effects(box: BoxOf) -> dict[str, Any]:
+    """Every accepted change since the state was made, numbered from 1; ``name`` is the file's path for uploads.
+
+    ``details`` holds, by kind:
+
+    - ``presign``: dataset_name, by (POST, PUT or MULTIPART), size (null if it was not announced)
+    - ``upload``: dataset_name, sha256, size
+    - ``complete``: dataset_name
+    - ``finalise``: slug, owner, items, files_sha256 (SHA-256 in hex over the items' file names, sorted, each
+      followed by a line feed), issues (number of files that did not become items)
+    - ``clone``: owner, source_project_uid, dataset_uid
+    - ``approve``: tasks, dataset_uid
+    - ``pause``, ``resume``, ``cancel``, ``archive``: before (status)
+    - ``export``: project_uid (null for an export of a dataset), dataset_uid
+
+    What was done below ``/_sandbox/``, behind the client's back, has a kind that begins with ``by_hand:``:
+    ``delete_dataset`` (items), ``delete_project`` (tasks, dataset_uid), ``delete_export`` (project_uid),
+    ``fail_export`` (project_uid), ``create_project`` (owner, dataset_uid), ``approve`` (before, tasks,
+    dataset_uid), and ``pause``, ``resume``, ``cancel``, ``archive``, ``complete`` (before).
+    """
     with box.state.transaction() as con:
         rows = con.execute("SELECT * FROM effects ORDER BY n").fetchall()
-    return {"effects": [{**dict(row), "at": iso(row["at"])} for row in rows]}
+    return {"effects": [{**dict(row), "at": iso(row["at"]), "details": json.loads(row["details"])} for row in rows]}
 
 
 @router.post("/keys", status_code=201)

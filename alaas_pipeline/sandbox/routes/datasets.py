@@ -1,5 +1,6 @@
 """Datasets and their items."""
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Request
 from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf
 from alaas_pipeline.sandbox.errors import ApiError, bad_fields, not_found
-from alaas_pipeline.sandbox.paging import cursor_page, numbered_page
+from alaas_pipeline.sandbox.paging import cursor_page, numbered_page, shown_until
 from alaas_pipeline.sandbox.routes.fields import SUFFIXES, Body, DatasetName, Slug, Visibility
 from alaas_pipeline.sandbox.routes.uploads import root_of
 from alaas_pipeline.sandbox.state import iso, log_effect, new_uid
@@ -81,7 +82,19 @@ def finalise(body: FinaliseBody, request: Request, box: BoxOf, actor: ActorOf) -
             "INSERT INTO items (uid, dataset_uid, key, digest, created_at) VALUES (?, ?, ?, ?, ?)",
             [(new_uid(), uid, row["path"], row["digest"], now) for row in indexed],
         )
-        log_effect(con, "finalise", "POST", request.url.path, uid, body.name, 201)
+        details = {"slug": body.slug, "owner": owner, "items": len(indexed), "issues": len(issues)}
+        names = hashlib.sha256("".join(f"{path}\n" for path in sorted(row["path"] for row in indexed)).encode())
+        log_effect(
+            con,
+            "finalise",
+            "POST",
+            request.url.path,
+            uid,
+            body.name,
+            201,
+            **details,
+            files_sha256=names.hexdigest(),
+        )
         # Always `creating` in this answer, however soon it is done.
         return show_dataset(_one(con, "t.uid = ?", (uid,))) | {"status": "creating", "item_count": 0}
 
@@ -133,8 +146,9 @@ def list_of_owner(owner: str, request: Request, box: BoxOf, actor: ActorOf, orde
         order = f"t.{column} {'DESC' if ordering.startswith('-') else 'ASC'}, t.seq"
     with box.state.transaction() as con:
         rows = con.execute(
-            f"SELECT {COLUMNS} FROM datasets t WHERE {' AND '.join(where)} AND t.owner_name = ? ORDER BY {order}",
-            [*values, actor.owner_named(owner) or owner],
+            f"SELECT {COLUMNS} FROM datasets t WHERE {' AND '.join(where)} AND t.owner_name = ? AND t.created_at <= ?"
+            f" ORDER BY {order}",
+            [*values, actor.owner_named(owner) or owner, shown_until(request)],
         ).fetchall()
         return numbered_page(request, rows, lambda row: _seen(con, row))
 
@@ -149,11 +163,14 @@ def get_dataset(uid: str, box: BoxOf, actor: ActorOf) -> dict[str, Any]:
 
 
 @router.get("/{owner}/{slug}/")
-def get_by_slug(owner: str, slug: str, box: BoxOf, actor: ActorOf) -> dict[str, Any]:
+def get_by_slug(owner: str, slug: str, request: Request, box: BoxOf, actor: ActorOf) -> dict[str, Any]:
     """One dataset by owner and slug."""
     actor.need("datasets.read", "datasets.write")
     with box.state.transaction() as con:
-        return _seen(con, dataset_by_slug(con, actor, owner, slug))
+        row = dataset_by_slug(con, actor, owner, slug)
+        if row["created_at"] > shown_until(request):
+            raise not_found()
+        return _seen(con, row)
 
 
 @router.get("/{owner}/{slug}/health/")

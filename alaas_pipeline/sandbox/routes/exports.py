@@ -128,7 +128,8 @@ def _create(
     with box.state.transaction() as con:
         dataset_uid = _dataset(con, box, actor, projects, datasets)
         running = con.execute(
-            "SELECT count(*) FROM exports WHERE owner_name = ? AND status != 'exported'", (actor.username,)
+            "SELECT count(*) FROM exports WHERE owner_name = ? AND status NOT IN ('exported', 'failed')",
+            (actor.username,),
         ).fetchone()[0]
         if running >= box.settings.concurrent_exports:
             raise throttled(5)
@@ -158,7 +159,8 @@ def _create(
                 now,
             ),
         )
-        log_effect(con, "export", "POST", request.url.path, uid, name, 201)
+        details = {"project_uid": projects[0] if projects else None, "dataset_uid": dataset_uid}
+        log_effect(con, "export", "POST", request.url.path, uid, name, 201, **details)
         return _show(request, box, con.execute("SELECT * FROM exports WHERE uid = ?", (uid,)).fetchone())
 
 
@@ -179,13 +181,15 @@ def _dataset(con: sqlite3.Connection, box: Box, actor: Actor, projects: list[str
 
 
 def _read(con: sqlite3.Connection, request: Request, box: Box, row: sqlite3.Row) -> dict[str, Any]:
-    if row["status"] == "exported":
+    if row["status"] in ("exported", "failed"):
         return _show(request, box, row)
     if row["reads_left"] > 0:
         con.execute(
             "UPDATE exports SET status = 'processing', reads_left = reads_left - 1, updated_at = ? WHERE uid = ?",
             (time.time(), row["uid"]),
         )
+    elif row["seq"] <= box.settings.failing_exports or _source_is_gone(con, row):
+        con.execute("UPDATE exports SET status = 'failed', updated_at = ? WHERE uid = ?", (time.time(), row["uid"]))
     else:
         for project in json.loads(row["projects"]):
             box.annotators.catch_up(con, project)
@@ -197,6 +201,15 @@ def _read(con: sqlite3.Connection, request: Request, box: Box, row: sqlite3.Row)
             (total, done, digest, time.time(), row["uid"]),
         )
     return _show(request, box, con.execute("SELECT * FROM exports WHERE uid = ?", (row["uid"],)).fetchone())
+
+
+def _source_is_gone(con: sqlite3.Connection, row: sqlite3.Row) -> bool:
+    """Whether the dataset or the project of an export was deleted."""
+    wanted = {"datasets": row["dataset_uid"], "projects": row["project_uid"]}
+    return any(
+        uid is not None and con.execute(f"SELECT 1 FROM {table} WHERE uid = ?", (uid,)).fetchone() is None
+        for table, uid in wanted.items()
+    )
 
 
 def _show(request: Request, box: Box, row: sqlite3.Row) -> dict[str, Any]:

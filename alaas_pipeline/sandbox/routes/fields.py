@@ -44,6 +44,7 @@ def _relative_path(text: str) -> str:
     return _plain(text)
 
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._@+-]{1,64}$")]
 DatasetName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255), AfterValidator(_one_segment)
 ]

@@ -14,6 +14,7 @@ from alaas_pipeline.sandbox.errors import ApiError, bad_fields, bad_request, for
 from alaas_pipeline.sandbox.paging import cursor_page
 from alaas_pipeline.sandbox.routes.fields import Body, ProjectName
 from alaas_pipeline.sandbox.state import iso, log_effect, new_uid
+from alaas_pipeline.sandbox.work import approve_project, move_project
 
 router = APIRouter(tags=["projects"])
 
@@ -112,7 +113,8 @@ def clone(body: CloneBody, request: Request, box: BoxOf, actor: ActorOf) -> dict
                 now,
             ),
         )
-        log_effect(con, "clone", "POST", request.url.path, uid, body.name, 201)
+        details = {"owner": actor.username, "source_project_uid": template["uid"], "dataset_uid": dataset_uid}
+        log_effect(con, "clone", "POST", request.url.path, uid, body.name, 201, **details)
         return show_project(con.execute("SELECT * FROM projects WHERE uid = ?", (uid,)).fetchone())
 
 
@@ -126,22 +128,9 @@ def approve(uid: str, request: Request, box: BoxOf, actor: ActorOf) -> dict[str,
             raise forbidden("Project approval requires a PRO or ENTERPRISE plan.", "plan_insufficient")
         if project["status"] != "pending-approval":
             raise bad_request(f"Cannot approve a project in status {project['status']}: it must be pending-approval.")
-        now = time.time()
-        items = con.execute("SELECT uid FROM items WHERE dataset_uid = ? ORDER BY seq", (project["dataset_uid"],))
-        con.executemany(
-            "INSERT INTO tasks (uid, project_uid, item_uid, owner_name, type, status, created_at, updated_at)"
-            " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?)",
-            [
-                (new_uid(), uid, item["uid"], project["owner_name"], project["task_type"], now, now)
-                for item in items.fetchall()
-            ],
-        )
-        con.execute(
-            "UPDATE projects SET status = 'active', approved_at = ?, running_since = ?, batch_uid = ?, updated_at "
-            "= ? WHERE uid = ?",
-            (now, now, new_uid(), now, uid),
-        )
-        log_effect(con, "approve", "POST", request.url.path, uid, project["name"], 200)
+        tasks = approve_project(con, project)
+        details = {"tasks": tasks, "dataset_uid": project["dataset_uid"]}
+        log_effect(con, "approve", "POST", request.url.path, uid, project["name"], 200, **details)
         return show_project(con.execute("SELECT * FROM projects WHERE uid = ?", (uid,)).fetchone())
 
 
@@ -168,15 +157,8 @@ def _change(action: str, uid: str, request: Request, box: Box, actor: Actor) -> 
         project = own_project(con, box, actor, uid)
         if project["status"] not in allowed:
             raise bad_request(f"Cannot {action} a project in status {project['status']}.")
-        now = time.time()
-        worked = project["worked_s"]
-        if project["running_since"] is not None:
-            worked += now - project["running_since"]
-        con.execute(
-            "UPDATE projects SET status = ?, worked_s = ?, running_since = ?, updated_at = ? WHERE uid = ?",
-            (target, worked, now if target == "active" else None, now, uid),
-        )
-        log_effect(con, action, "POST", request.url.path, uid, project["name"], 200)
+        move_project(con, project, target)
+        log_effect(con, action, "POST", request.url.path, uid, project["name"], 200, before=project["status"])
         return show_project(con.execute("SELECT * FROM projects WHERE uid = ?", (uid,)).fetchone())
 
 

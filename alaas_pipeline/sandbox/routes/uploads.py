@@ -64,7 +64,8 @@ def presign(body: PresignBody, request: Request, box: BoxOf, actor: ActorOf) -> 
         if upload is None:
             _check_quota(con, box, root, body.content_length or 0)
             upload = _open(con, box, body, actor, root, method)
-        log_effect(con, "presign", "POST", request.url.path, upload["uid"], upload["path"], 200)
+        details = {"dataset_name": upload["dataset_name"], "by": upload["method"], "size": upload["content_length"]}
+        log_effect(con, "presign", "POST", request.url.path, upload["uid"], upload["path"], 200, **details)
         return _descriptor(con, box, upload, origin(request))
 
 
@@ -111,7 +112,9 @@ def complete(uid: str, request: Request, box: BoxOf, actor: ActorOf) -> dict[str
         raise bad_request("The file has not been received yet.")
     with box.state.transaction() as con:
         con.execute("UPDATE uploads SET status = 'complete' WHERE uid = ?", (uid,))
-        log_effect(con, "complete", "POST", request.url.path, uid, upload["path"], 200)
+        log_effect(
+            con, "complete", "POST", request.url.path, uid, upload["path"], 200, dataset_name=upload["dataset_name"]
+        )
     return {"upload_uid": uid, "status": "complete"}
 
 
@@ -141,7 +144,8 @@ def store_upload(box: Box, upload: sqlite3.Row, incoming: Incoming, method: str,
             (upload["root"], upload["dataset_name"], upload["path"], blob.digest, time.time()),
         )
         con.execute("UPDATE uploads SET status = 'stored', digest = ? WHERE uid = ?", (blob.digest, upload["uid"]))
-        log_effect(con, "upload", method, path, upload["uid"], upload["path"], 200)
+        details = {"dataset_name": upload["dataset_name"], "sha256": blob.digest, "size": blob.size}
+        log_effect(con, "upload", method, path, upload["uid"], upload["path"], 200, **details)
 
 
 def content_type_of(path: str) -> str:
