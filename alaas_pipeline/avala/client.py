@@ -10,6 +10,7 @@ from alaas_pipeline.avala.addresses import read_base_url
 from alaas_pipeline.avala.download import Downloader
 from alaas_pipeline.avala.errors import AvalaError, NotFound, StorageRefused, UnexpectedAnswer
 from alaas_pipeline.avala.ids import name_segment, same_uid, uid_segment
+from alaas_pipeline.avala.limiter import Limiter
 from alaas_pipeline.avala.models import Dataset, Export, Item, Progress, Project, Remote, Task, User
 from alaas_pipeline.avala.paging import read_pages
 from alaas_pipeline.avala.retry import RetryPolicy, Timing
@@ -50,6 +51,7 @@ class AvalaClient:
         allow_insecure_loopback: permit plain ``http`` to this machine, for a local sandbox.
         timeout_s: for connecting (at most 10 s) and for each wait on the socket, in seconds.
         retry: bounds for repeating reads.
+        limits: folder where all clients with this key keep their count of calls; None counts for this one alone.
         timing: clocks and sleep.
 
     Raises:
@@ -64,12 +66,17 @@ class AvalaClient:
         allow_insecure_loopback: bool = False,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
+        limits: Path | None = None,
         timing: Timing | None = None,
     ) -> None:
         address = read_base_url(base_url, allow_insecure_loopback=allow_insecure_loopback)
         retry, timing = retry or RetryPolicy(), timing or Timing()
-        self.transport = ApiTransport(address, api_key, timeout_s=timeout_s, retry=retry, timing=timing)
-        self.storage = StorageTransport(address, timeout_s=timeout_s, retry=retry, timing=timing)
+        origin = address.origin
+        self.limiter = Limiter(limits, f"{origin.scheme}://{origin.host}:{origin.port}", api_key, timing)
+        self.transport = ApiTransport(
+            address, api_key, timeout_s=timeout_s, retry=retry, timing=timing, limiter=self.limiter
+        )
+        self.storage = StorageTransport(address, timeout_s=timeout_s, retry=retry, timing=timing, limiter=self.limiter)
         self._downloader = Downloader(self.transport, self.storage)
 
     def __repr__(self) -> str:
@@ -101,6 +108,12 @@ class AvalaClient:
         """One dataset by its uid."""
         return self._one(Dataset, f"/datasets/{uid_segment(uid)}/")
 
+    def datasets(self, owner: str) -> Iterator[Dataset]:
+        """All datasets of an owner that this key may see."""
+        for dataset in self._many(Dataset, "/datasets/"):
+            if dataset.owner_name.casefold() in ("", owner.casefold()):
+                yield dataset
+
     def dataset_health(self, owner: str, slug: str) -> dict[str, Any]:
         """What Avala reports on the indexing of a dataset, ``issues`` among it, as it stands."""
         path = f"/datasets/{name_segment(owner)}/{name_segment(slug)}/health/"
@@ -120,16 +133,22 @@ class AvalaClient:
     def find_projects(self, name: str, owner: str) -> list[Project]:
         """Projects that are named exactly so and belong to ``owner`` (or to an owner that is not told).
 
-        The server's own name filter is not used: how it matches is not specified. Where the route of the
-        key's projects is missing, the owner's list is read, in which 404 means that none is visible.
+        The server's own name filter is not used: how it matches is not specified.
+        """
+        return [project for project in self.projects(owner) if project.name == name]
+
+    def projects(self, owner: str) -> list[Project]:
+        """All projects of `owner` (or of an owner that is not told) that the key may access.
+
+        Where the route of the key's projects is missing, the owner's list is read, in which 404 means that none is visible.
         """
         try:
-            found = self._named(name, "/users/me/projects/")
+            found = list(self._many(Project, "/users/me/projects/"))
         except AvalaError as error:
             if error.status not in (404, 405):
                 raise
             try:
-                found = self._named(name, f"/projects/{name_segment(owner)}/")
+                found = list(self._many(Project, f"/projects/{name_segment(owner)}/"))
             except NotFound:
                 return []
         return [project for project in found if project.owner_name.casefold() in ("", owner.casefold())]
@@ -214,6 +233,3 @@ class AvalaClient:
             if found.uid not in seen:
                 seen.add(found.uid)
                 yield found
-
-    def _named(self, name: str, path: str) -> list[Project]:
-        return [project for project in self._many(Project, path) if project.name == name]

@@ -10,11 +10,12 @@ from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.retry import RetryPolicy
 from alaas_pipeline.config import AVALA_BASE_URL, PoolSettings, avala_key
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.home import Home
+from alaas_pipeline.home import Home, absolute_from_env
 from alaas_pipeline.ledger.pools import Binding
 
 HURRIED = RetryPolicy(attempts=3, wall_clock_s=10, longest_wait_s=5)
 STATE_POINTER = "sandbox_state"
+LIMITS_DIR = "ALAAS_LIMITS_DIR"
 
 
 def connect(settings: PoolSettings, home: Home, *, hurried: bool = False) -> AvalaClient:
@@ -22,11 +23,12 @@ def connect(settings: PoolSettings, home: Home, *, hurried: bool = False) -> Ava
 
     Args:
         settings: the pool.
-        home: where a running sandbox has left its address.
+        home: where a running sandbox has left its address, and where all processes count their calls together, unless
+            `ALAAS_LIMITS_DIR` names a folder that several installations share.
         hurried: give up on a platform that is down within seconds, as a sensor must.
 
     Raises:
-        UserError: no key, no running sandbox, or an address that does not fit the platform.
+        UserError: no key, no running sandbox, an address that does not fit the platform, or a relative `ALAAS_LIMITS_DIR`.
     """
     base_url = base_url_of(settings, home)
     return AvalaClient(
@@ -34,6 +36,7 @@ def connect(settings: PoolSettings, home: Home, *, hurried: bool = False) -> Ava
         avala_key(settings.platform),
         allow_insecure_loopback=settings.platform == "sandbox" or _insecure_allowed(),
         retry=HURRIED if hurried else RetryPolicy(),
+        limits=absolute_from_env(LIMITS_DIR) or home.locks,
     )
 
 

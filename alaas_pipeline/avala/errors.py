@@ -4,7 +4,10 @@ No message, ``detail`` or ``repr`` holds a key, a URL query or a signed link: th
 get here.
 """
 
+import math
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from alaas_pipeline.errors import UserError
 
@@ -75,10 +78,18 @@ class QuotaExceeded(AvalaError):
 
 
 class RateLimited(AvalaError):
-    """429 that was not waited out: come back after ``retry_after`` seconds."""
+    """A limit on calls that was not waited out, whether the server said so or we hold back ourselves.
 
-    def __init__(self, message: str, *, retry_after: float, call: str = "", detail: str = "") -> None:
-        super().__init__(message, call=call, status=429, detail=detail)
+    Nothing was changed. Come back after ``retry_after`` seconds; the message says when that is, counted from
+    ``now`` (Unix seconds, by default the present).
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float, call: str = "", detail: str = "", now: float | None = None
+    ) -> None:
+        again = math.ceil((time.time() if now is None else now) + retry_after)
+        clock = datetime.fromtimestamp(again, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        super().__init__(f"{message} Come back at {clock}.", call=call, status=429, detail=detail)
         self.retry_after = retry_after
 
 

@@ -3,7 +3,6 @@
 import logging
 import math
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ logger = logging.getLogger(__name__)
 RETRIED_STATUSES = frozenset({408, 429}) | frozenset(range(500, 600))
 _LONGEST_HINT_S = 86_400.0
 # Shorter waits are part of ordinary work, such as staying below a limit per second.
-_WORTH_TELLING_S = 3.0
+WORTH_TELLING_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,15 @@ class RetryPolicy:
         wall_clock_s: no retry is begun that would start later than this after the first attempt.
         base_s: the first back-off is drawn from 0 to this, the next from 0 to twice this, and so on.
         longest_backoff_s: cap of one back-off.
-        longest_wait_s: a longer wait that the server asks for is handed back to the caller instead of slept.
+        longest_wait_s: a longer wait, asked for by the server or needed to stay below its limits, is handed back to the
+            caller instead of slept.
     """
 
     attempts: int = 8
     wall_clock_s: float = 150.0
     base_s: float = 0.5
     longest_backoff_s: float = 20.0
-    longest_wait_s: float = 90.0
+    longest_wait_s: float = 60.0
 
     def backoff(self, attempt: int, draw: float) -> float:
         """Exponential back-off with full jitter after attempt ``attempt`` (from 1), ``draw`` in [0, 1).
@@ -73,7 +73,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
         at = _unix_time(raw)
         if at is None:
             return None
-        seconds = at - _server_now(headers, now)
+        seconds = at - server_now(headers, now)
     return min(max(seconds, 0.0), _LONGEST_HINT_S) if math.isfinite(seconds) else None
 
 
@@ -85,47 +85,10 @@ def _unix_time(http_date: str) -> float | None:
     return (parsed if parsed.tzinfo else datetime.replace(parsed, tzinfo=UTC)).timestamp()
 
 
-def _server_now(headers: Mapping[str, str], now: float) -> float:
+def server_now(headers: Mapping[str, str], now: float) -> float:
+    """Unix time in seconds by the server's own clock, as its answer tells it, else ``now``."""
     at = _unix_time(headers.get("Date", ""))
     return now if at is None else at
-
-
-class Pacer:
-    """Holds the next call back when the last answer said that the minute's allowance is used up."""
-
-    def __init__(self, timing: Timing, longest_wait_s: float) -> None:
-        self._timing = timing
-        self._longest_wait_s = longest_wait_s
-        self._not_before = -math.inf
-        self._announced = -math.inf
-        self._lock = threading.Lock()
-
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Read ``X-RateLimit-Remaining`` and ``X-RateLimit-Reset`` (Unix seconds); garbage is ignored."""
-        try:
-            remaining = float(headers.get("X-RateLimit-Remaining", ""))
-            reset = float(headers.get("X-RateLimit-Reset", ""))
-        except ValueError:
-            return
-        wait = reset - _server_now(headers, self._timing.wall())
-        if remaining < 1:
-            self.hold(wait)
-
-    def hold(self, seconds: float) -> None:
-        """Let no call of any thread start within ``seconds``; too long a wait is ignored."""
-        if 0 < seconds <= self._longest_wait_s:
-            with self._lock:
-                self._not_before = max(self._not_before, self._timing.monotonic() + seconds)
-
-    def wait(self) -> None:
-        """Sleep until the allowance is renewed, if it is known to be used up."""
-        with self._lock:
-            wait = self._not_before - self._timing.monotonic()
-            first, self._announced = self._announced < self._not_before, self._not_before
-        if wait > 0:
-            if first and wait >= _WORTH_TELLING_S:
-                logger.info("Avala's allowance of calls is used up; going on in %.0f s.", wait)
-            self._timing.sleep(wait)
 
 
 def passing(error: AvalaError) -> bool:
@@ -169,14 +132,15 @@ class Retrying:
         policy = self._policy
         wait = policy.backoff(attempt, self._timing.random())
         if hint is not None:
-            wait += hint
+            # The jitter makes no wait too long that would not be so without it.
+            wait = max(hint, min(hint + wait, policy.longest_wait_s))
         elif isinstance(error, RateLimited):
             # A draw near 0 would only be throttled again.
             wait = policy.backoff(attempt, 1.0) + wait
         elapsed = self._timing.monotonic() - began
         if attempt >= policy.attempts or wait > policy.longest_wait_s or elapsed + wait > policy.wall_clock_s:
             return False
-        if wait >= _WORTH_TELLING_S:
+        if wait >= WORTH_TELLING_S:
             why = f"{error.status or 'no answer'} for {error.call}"
             logger.info("Avala is busy or unreachable (%s); trying again in %.0f s.", why, wait)
         self._timing.sleep(wait)

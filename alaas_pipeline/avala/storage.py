@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from alaas_pipeline.avala.addresses import ApiAddress, storage_refusal
 from alaas_pipeline.avala.errors import AvalaError, RateLimited, ServerError, StorageRefused, UnexpectedAnswer
+from alaas_pipeline.avala.limiter import Limiter
 from alaas_pipeline.avala.retry import Retrying, RetryPolicy, Timing, nothing_happened, passing, retry_after_s
 from alaas_pipeline.avala.transport import build_http, read_capped, transport_failure
 
@@ -45,10 +46,17 @@ def storage_error(call: str, status: int, body: bytes, retry_after: float | None
 
 
 class StorageTransport:
-    """Sends to and reads from allow-listed storage hosts; knows no key and follows no redirect."""
+    """Sends to and reads from allow-listed storage hosts; knows no key and follows no redirect.
 
-    def __init__(self, api: ApiAddress, *, timeout_s: float, retry: RetryPolicy, timing: Timing) -> None:
+    Storage has limits of its own; of the API's it shares the one on uploads at a time.
+    """
+
+    def __init__(
+        self, api: ApiAddress, *, timeout_s: float, retry: RetryPolicy, timing: Timing, limiter: Limiter
+    ) -> None:
         self._api = api
+        self._retry = retry
+        self._limiter = limiter
         self._timing = timing
         self._http = build_http(api, timeout_s)
         self._retrying = Retrying(retry, timing)
@@ -106,7 +114,10 @@ class StorageTransport:
 
     def _send(self, call: str, method: str, url: str, **content: Any) -> tuple[AvalaError | None, float | None]:
         try:
-            with self._http.stream(method, url, **content) as response:
+            with (
+                self._limiter.slot("upload", self._retry.longest_wait_s),
+                self._http.stream(method, url, **content) as response,
+            ):
                 body = read_capped(response, _MAX_ANSWER_BYTES) or b""
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return transport_failure(error, call), None

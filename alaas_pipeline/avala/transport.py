@@ -2,8 +2,8 @@
 
 Reads are retried on connect errors, time-outs, 408, 429 and 5xx, within bounds of attempts and of wall clock.
 A state-changing call is sent again only when no byte can have reached the server, or on 429, which is refused
-before anything happens. Redirects are never followed: HTTP libraries carry custom headers, and so the key,
-along.
+before anything happens. Each attempt first takes a permit of the key's limiter. Redirects are never followed:
+HTTP libraries carry custom headers, and so the key, along.
 """
 
 import logging
@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from alaas_pipeline.avala.addresses import ApiAddress
 from alaas_pipeline.avala.answers import error_from, read_json
-from alaas_pipeline.avala.errors import TransportFailure, UnexpectedAnswer
+from alaas_pipeline.avala.errors import RateLimited, TransportFailure, UnexpectedAnswer
+from alaas_pipeline.avala.limiter import Limiter
 from alaas_pipeline.avala.retry import (
-    Pacer,
     Retrying,
     RetryPolicy,
     Timing,
@@ -97,6 +97,7 @@ class ApiTransport:
         timeout_s: float,
         retry: RetryPolicy,
         timing: Timing,
+        limiter: Limiter,
     ) -> None:
         key = api_key.get_secret_value()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -109,7 +110,7 @@ class ApiTransport:
         self.timing = timing
         self._key = api_key
         self._http = build_http(address, timeout_s)
-        self._pacer = Pacer(timing, retry.longest_wait_s)
+        self._limiter = limiter
         self._retrying = Retrying(retry, timing)
 
     def __repr__(self) -> str:
@@ -122,8 +123,17 @@ class ApiTransport:
 
     @contextmanager
     def open(self, url: str) -> Iterator[httpx.Response]:
-        """GET a full URL as a stream; the key goes along only if the URL lies below the base URL."""
-        with self._http.stream("GET", url, headers=self._key_headers(url)) as response:
+        """GET a full URL as a stream; the key goes along, and the call counts, only if it lies below the base URL.
+
+        Raises:
+            RateLimited: if too long a wait would be needed to stay below the limits; nothing is sent then.
+        """
+        headers = self._key_headers(url)
+        if headers:
+            self._limiter.wait(self.retry.longest_wait_s)
+        with self._http.stream("GET", url, headers=headers) as response:
+            if headers:
+                self._heed(response)
             yield response
 
     def _key_headers(self, url: str) -> dict[str, str]:
@@ -168,7 +178,14 @@ class ApiTransport:
     ) -> Any:
         call = f"{method} {path}"
         repeatable = passing if method == "GET" else nothing_happened
-        return self._retrying.run(lambda: self._attempt(call, method, path, params, body), repeatable)
+        try:
+            return self._retrying.run(lambda: self._attempt(call, method, path, params, body), repeatable)
+        except RateLimited as error:
+            # What the caller is told holds for everybody who uses the key, also when the server named no time. (What
+            # the limiter refuses names no call, and is known to it.)
+            if error.call:
+                self._limiter.hold(error.retry_after)
+            raise
 
     def _attempt(
         self,
@@ -179,7 +196,7 @@ class ApiTransport:
         body: Mapping[str, Any] | None,
     ) -> tuple[Any, float | None]:
         """Send once; answer (parsed JSON or error, seconds that the server asks to wait)."""
-        self._pacer.wait()
+        self._limiter.wait(self.retry.longest_wait_s)
         url = f"{self.address.url}{path}"
         headers = {"Accept": "application/json"} | self._key_headers(url)
         try:
@@ -188,11 +205,22 @@ class ApiTransport:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             failure = transport_failure(error, call)
         else:
-            self._pacer.learn(response.headers)
-            return self._read(call, response, raw)
+            return self._read(call, response, raw, self._heed(response))
         return failure, None
 
-    def _read(self, call: str, response: httpx.Response, raw: bytes | None) -> tuple[Any, float | None]:
+    def _heed(self, response: httpx.Response) -> float | None:
+        """Learn the limits from an answer; return the seconds that it asks to wait."""
+        self._limiter.learn(response.headers)
+        if response.is_success:
+            return None
+        hint = retry_after_s(response.headers, self.timing.wall())
+        if response.status_code == 429 and hint is not None:
+            self._limiter.hold(hint)
+        return hint
+
+    def _read(
+        self, call: str, response: httpx.Response, raw: bytes | None, hint: float | None
+    ) -> tuple[Any, float | None]:
         status = response.status_code
         if raw is None:
             message = f"Avala's answer to {call} is longer than {MAX_ANSWER_BYTES >> 20} MiB and was not read on."
@@ -202,7 +230,4 @@ class ApiTransport:
                 return read_json(call, status, raw), None
             except UnexpectedAnswer as error:
                 return error, None
-        hint = retry_after_s(response.headers, self.timing.wall())
-        if status == 429 and hint is not None:
-            self._pacer.hold(hint)
         return error_from(call, status, raw, retry_after=hint, known=self.secrets), hint

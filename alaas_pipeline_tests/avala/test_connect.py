@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.connect import STATE_POINTER, base_url_of, binding_of, connect
+from alaas_pipeline.avala.errors import RateLimited
 from alaas_pipeline.config import AVALA_BASE_URL
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
@@ -112,6 +113,29 @@ def test_each_server_gets_its_own_key(home: Home, monkeypatch: pytest.MonkeyPatc
             sent = list(call.request.headers.values())
             assert any(key in value for value in sent)
             assert not any("avk_" in value and key not in value for value in sent)
+
+
+def test_all_clients_of_an_installation_keep_one_limit(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs(home.sandbox, SANDBOX)
+    with connect(pool_settings(), home) as one, connect(pool_settings(), home, hurried=True) as other:
+        one.limiter.hold(500)
+        assert 499 < other.limiter.blocked_for() <= 500
+        with respx.mock(assert_all_called=False) as router:
+            route = router.get(f"{SANDBOX}/users/me/")
+            for client in (one, other):
+                with pytest.raises(RateLimited, match="nothing was sent"):
+                    client.me()
+            assert not route.called
+    assert {path.parent for path in home.root.rglob("avala-*")} == {home.locks}
+    # Two installations of one account on one machine.
+    monkeypatch.setenv("ALAAS_LIMITS_DIR", str(home.root / "of all"))
+    with connect(pool_settings(), home) as one, connect(at(SANDBOX), Home(home.root / "b")) as other:
+        assert one.limiter.blocked_for() == 0
+        one.limiter.hold(50)
+        assert 49 < other.limiter.blocked_for() <= 50
+    monkeypatch.setenv("ALAAS_LIMITS_DIR", "of all")
+    with pytest.raises(UserError, match="ALAAS_LIMITS_DIR is the relative path"):
+        connect(pool_settings(), home)
 
 
 def test_a_pool_is_bound_to_the_account_it_first_met(home: Home) -> None:
