@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 export ALAAS_HOME ?= $(abspath .alaas)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-clean test ui check format install clean
+.PHONY: help demo demo-clean test faults mutants ui check format install clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,7 +39,15 @@ ui: $(VENV)/.demo ## Open the Dagster UI, with the local sandbox beside it
 test: export OPENBLAS_NUM_THREADS = 1
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n auto -m "not faults"
+
+faults: export OPENBLAS_NUM_THREADS = 1
+faults: export OMP_NUM_THREADS = 1
+faults: $(VENV)/.dev ## Kill it anywhere, lie to it, load it: the long sweeps
+	@$(BIN)/python -m pytest -n auto -m faults
+
+mutants: $(VENV)/.dev ## Break one guard at a time in a copy, and see the tests fail
+	@$(BIN)/python -m alaas_pipeline_tests.mutants
 
 check: $(VENV)/.dev ## Format, lint and type checks, changing nothing
 	@$(BIN)/ruff format --check .

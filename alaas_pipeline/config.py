@@ -9,7 +9,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -43,12 +43,32 @@ class AvalaTarget(_Strict):
     organization_uid: Uid | None = Field(default=None, examples=["880a9600-a40d-43f6-8938-668877660000"])
 
 
-class Approval(_Strict):
+Money = Annotated[Decimal, Field(ge=0, max_digits=15, decimal_places=6)]
+
+
+class Limits(_Strict):
+    """What the policy `auto` may accept in a period, counting all that was accepted in it, by persons too. Days and months are UTC's."""
+
+    max_images_per_day: Positive | None = Field(default=None, examples=[500])
+    max_images_per_month: Positive | None = Field(default=None, examples=[5000])
+    max_images_total: Positive | None = Field(default=None, examples=[20000])
+    max_money_per_day: Money | None = Field(default=None, examples=["50.00"])
+    max_money_per_month: Money | None = Field(default=None, examples=["500.00"])
+    max_money_total: Money | None = Field(default=None, examples=["2000.00"])
+
+
+class SharedLimits(Limits):
+    """The same over all pools together, in one currency."""
+
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", examples=["USD"])
+
+
+class Approval(Limits):
     """Who may say yes to a round's quote: a person, or this policy within its limits."""
 
     policy: Literal["manual", "auto"] = Field(default="manual", examples=["manual"])
     max_images_per_round: Positive | None = Field(default=None, examples=[100])
-    max_money_per_round: Decimal | None = Field(default=None, ge=0, max_digits=15, decimal_places=6, examples=["25.00"])
+    max_money_per_round: Money | None = Field(default=None, examples=["25.00"])
 
     @model_validator(mode="after")
     def _auto_has_limits(self) -> "Approval":
@@ -71,7 +91,7 @@ class PoolSettings(_Strict):
     platform: Literal["sandbox", "avala"] = Field(examples=["avala"])
     avala: AvalaTarget
     approval: Approval = Approval()
-    price_per_image: Decimal = Field(ge=0, max_digits=15, decimal_places=6, examples=["0.08"])
+    price_per_image: Money = Field(examples=["0.08"])
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", examples=["USD"])
     control_share: float = Field(default=0.0, ge=0, lt=1, examples=[0.1])
 
@@ -112,6 +132,7 @@ class Settings:
 
     path: Path
     pools: tuple[PoolSettings, ...]
+    limits: SharedLimits = field(default_factory=SharedLimits)
 
     def pool(self, key: str) -> PoolSettings:
         """Return a pool by key or name.
@@ -169,10 +190,15 @@ def load_settings(path: Path | None = None) -> Settings:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict) or not isinstance(document.get("pools"), list) or not document["pools"]:
         raise UserError(f"{path} declares no pools. Write a list under 'pools:', one entry for each pool.")
-    unknown = sorted(set(map(str, document)) - {"pools"})
+    unknown = sorted(set(map(str, document)) - {"pools", "limits"})
     if unknown:
-        raise UserError(f"{path}: '{unknown[0]}' is not known at the top. Only 'pools:' stands there.")
+        raise UserError(f"{path}: '{unknown[0]}' is not known at the top. Only 'pools:' and 'limits:' stand there.")
     pools, mistakes = [], []
+    limits = SharedLimits()
+    try:
+        limits = SharedLimits.model_validate(document.get("limits") or {})
+    except ValidationError as error:
+        mistakes += [f"limits: {_explain(problem, SharedLimits)}" for problem in error.errors()]
     for number, entry in enumerate(document["pools"], start=1):
         label = f"pool '{entry['name']}'" if isinstance(entry, dict) and entry.get("name") else f"pool number {number}"
         if not isinstance(entry, dict):
@@ -185,7 +211,7 @@ def load_settings(path: Path | None = None) -> Settings:
     mistakes += _clashes(pools)
     if mistakes:
         raise UserError(f"{path}: " + "\n".join(mistakes))
-    return Settings(path, tuple(pools))
+    return Settings(path, tuple(pools), limits)
 
 
 def avala_key(platform: str) -> SecretStr:
@@ -228,21 +254,20 @@ def _resolve_source(pool: PoolSettings, path: Path) -> PoolSettings:
 
 def _clashes(pools: list[PoolSettings]) -> list[str]:
     mistakes = []
-    for field in ("name", "key"):
+    for name in ("name", "key"):
         seen: dict[str, str] = {}
         for pool in pools:
-            value = getattr(pool, field)
+            value = getattr(pool, name)
             if value in seen:
                 mistakes.append(
-                    f"pool '{pool.name}': field '{field}': '{value}' is taken by pool '{seen[value]}'. Give it another {field}."
+                    f"pool '{pool.name}': field '{name}': '{value}' is taken by pool '{seen[value]}'. Give it another {name}."
                 )
             seen[value] = pool.name
     return mistakes
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, model: type[BaseModel] = PoolSettings) -> str:
     location = ".".join(str(part) for part in problem["loc"]) or "approval"
-    model: type[BaseModel] = PoolSettings
     for part in problem["loc"][:-1]:
         annotation = model.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

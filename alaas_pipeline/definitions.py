@@ -7,7 +7,9 @@ from dagster_aws.s3 import S3Resource
 
 from alaas_pipeline.assets.factory import pool_assets
 from alaas_pipeline.automation.jobs import pool_jobs
+from alaas_pipeline.automation.reconciling import reconcile_job, reconcile_schedule
 from alaas_pipeline.automation.sensors import build_sensors
+from alaas_pipeline.automation.steering import steer_job
 from alaas_pipeline.checks import pool_checks
 from alaas_pipeline.config import Settings, load_settings
 from alaas_pipeline.home import Home, get_home
@@ -29,10 +31,12 @@ def build_defs(
     """
     settings, home = settings or load_settings(), home or get_home()
     jobs = [job for pool in settings.pools for job in pool_jobs(pool)]
+    reconciling = reconcile_job(settings.pools)
     return dg.Definitions(
-        assets=[asset for pool in settings.pools for asset in pool_assets(pool)],
+        assets=[asset for pool in settings.pools for asset in pool_assets(pool, settings.limits)],
         asset_checks=[check for pool in settings.pools for check in pool_checks(pool)],
-        jobs=jobs,
+        jobs=[*jobs, *(steer_job(pool) for pool in settings.pools), reconciling],
+        schedules=[reconcile_schedule(reconciling)],
         sensors=build_sensors(settings.pools, jobs),
         resources={
             "pools": Pools(home=str(home.root)),

@@ -1,5 +1,7 @@
 """What assets and sensors are handed. Each resource only builds a plain object of a room below."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -49,9 +51,12 @@ class Avala(dg.ConfigurableResource):
         """Return a client that can read; close it after use. A hurried one gives up within seconds."""
         return connect.connect(settings, Home(Path(self.home)), hurried=hurried)
 
-    def effects(self, client: AvalaClient) -> AvalaEffects:
-        """Return what may change something on the platform."""
-        return AvalaEffects(Ledger(Home(Path(self.home)).ledger), client)
+    @contextmanager
+    def connected(self, settings: PoolSettings, *, look_only: bool = False) -> Iterator[AvalaEffects]:
+        """Yield what may change something on the platform, or with `look_only` nothing, with a client of its own."""
+        home = Home(Path(self.home))
+        with self.client(settings) as client:
+            yield AvalaEffects(Ledger(home.ledger), client, home.locks, look_only=look_only)
 
 
 class Sources(dg.ConfigurableResource):

@@ -12,8 +12,8 @@ LAYERS = (
     {"cli", "demo", "doctor"}, {"definitions"}, {"automation"}, {"checks"}, {"assets"}, {"resources"}, {"report"}, {"labels"}, {"alaas"},
     {"avala"}, {"ledger"}, {"engine"},
 )  # fmt: skip
-FOR_ALL = {"", "errors", "config", "home", "store", "sources", "money"}
-CONFIG_READS = {"", "errors", "config", "home", "money"}
+FOR_ALL = {"", "errors", "config", "home", "locks", "store", "sources", "money"}
+CONFIG_READS = {"", "errors", "config", "home", "locks", "money"}
 NO_DAGSTER = {"avala", "ledger", "alaas", "labels", "report", "engine", "sandbox", *FOR_ALL}
 FORBIDDEN = {
     **{name: {"dagster", "dagster_aws"} for name in NO_DAGSTER},

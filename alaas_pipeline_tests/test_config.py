@@ -149,7 +149,7 @@ def test_settings_survive_being_kept_with_a_round() -> None:
         ({"approval": {"policy": "always"}}, "approval.policy", "'manual' or 'auto', got 'always'"),
         ({"approval": {"max_images_per_round": 0}}, "approval.max_images_per_round", "greater than 0"),
         ({"approval": {"max_money_per_round": -1}}, "approval.max_money_per_round", "greater than or equal to 0"),
-        ({"approval": {"limit": 1}}, "approval.limit", "Known fields are: policy, max_images_per_round"),
+        ({"approval": {"limit": 1}}, "approval.limit", "Known fields are: max_images_per_day, max_images_per_month"),
     ],
 )  # fmt: skip
 def test_a_mistake_names_file_pool_field_and_remedy(
@@ -189,7 +189,7 @@ def test_a_pool_without_a_name_is_named_by_its_place(folder: Path) -> None:
         ("pools:\n  - name: Cats\n    source: a\n    source: b\n", "is not valid YAML: 'source' stands twice"),
         ("pools: [a]\npools: [b]", "'pools' stands twice"),
         ("pools:\n  - ? [a, b]\n    : c\n", "is not valid YAML: while constructing a mapping"),
-        ("pools: [a]\npool: [b]", "'pool' is not known at the top. Only 'pools:' stands there."),
+        ("pools: [a]\npool: [b]", "'pool' is not known at the top. Only 'pools:' and 'limits:' stand there."),
         ("pools: !!python/object/apply:os.getcwd []", "is not valid YAML"),
     ],
 )

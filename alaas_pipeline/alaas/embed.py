@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
+from alaas_pipeline.alaas.encoders import Load, Work, check_same, choose, finish
 from alaas_pipeline.alaas.tariffs import embed_price
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.engine.duplicates import near_duplicates
@@ -19,13 +19,16 @@ from alaas_pipeline.engine.images import ImageLimits, content_digest
 from alaas_pipeline.engine.vectors import check_vectors, read_parts, write_part
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
-from alaas_pipeline.ledger import Ledger, credits, images, pools
+from alaas_pipeline.ledger import Ledger, Transaction, credits, gates, images, pools
+from alaas_pipeline.ledger.gates import Gate
+from alaas_pipeline.locks import locked
 from alaas_pipeline.sources import Source, UnreadableFile
 from alaas_pipeline.store import Store
 
 log = logging.getLogger(__name__)
 
 PART = 512
+LOCK_S = 6 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,14 @@ class EmbedReport:
     failed_now: int
     credits_charged: int
     vectors: int
+    # A change of encoder that waits for a yes, in a sentence.
+    plan: str | None = None
 
 
-def embed(
-    ledger: Ledger, store: Store, home: Home, settings: PoolSettings, source: Source, load: Callable[[], Encoder]
-) -> EmbedReport:
+def embed(ledger: Ledger, store: Store, home: Home, settings: PoolSettings, source: Source, load: Load) -> EmbedReport:
     """Give every accepted image of the pool a vector; only images without one are embedded and charged.
+
+    A change of encoder is only priced here: until its plan is accepted, the encoder that serves the pool goes on.
 
     Args:
         ledger: the ledger.
@@ -51,36 +56,44 @@ def embed(
         home: where the lock stands that lets one process at a time embed a pool.
         settings: the pool.
         source: where its images are read.
-        load: makes the encoder; called only when there is something to embed.
+        load: makes an encoder, given as pools.yaml names it; called only when there is something to embed or to price.
 
     Raises:
         InsufficientCredits: the new images cost more than the pool may spend; nothing was embedded or charged.
-        UserError: the pool holds vectors of another encoder, or the encoder cannot be had.
+        UserError: the encoder cannot be had, or is not the one it was.
     """
     pool = settings.key
-    with FileLock(home.locks / f"{pool}.embed.lock", timeout=6 * 3600):
+    with locked(home.locks / f"{pool}.embed.lock", f"the embedding of pool '{pool}'", LOCK_S):
         with ledger.transaction() as tx:
             pools.ensure(tx, pool, settings.name)
             credits.grant_up_to(tx, pool, settings.credit_grant)
-            known = pools.known_encoder_id(tx, pool, settings.encoder)
-            idle = known is not None and not images.to_embed(tx, pool, known)
+            credits.void_open(tx, pool, f"embed:{pool}:", "embedding was interrupted")
+        work = choose(ledger, pool, settings.encoder, load)
+        with ledger.transaction() as tx:
+            todo = images.to_embed(tx, pool, work.encoder_id or "")
+            # Before an encoder is loaded: the pool may not be able to pay for it.
+            credits.check_affordable(tx, pool, embed_price(len(todo)), _note(len(todo)))
         embedded = failed = 0
-        if not idle:
-            _check_price(ledger, pool, known)
+        if todo or work.encoder_id is None:
             # A source that is gone is one clear message, not a failure of each image.
             next(iter(source.list()), None)
-            encoder = load()
-            known = encoder.encoder_id
-            embedded, failed = _embed_new(ledger, store, settings, source, encoder)
-        assert known is not None
-        if idle:
+            encoder = load(work.encoder)
+            check_same(ledger, pool, work, encoder)
+            embedded, failed = _embed_new(ledger, store, pool, source, encoder, work)
+        else:
             log.info("%s: every image has its vector; nothing is embedded or charged", pool)
-        if embedded:
-            _mark_near_duplicates(ledger, store, pool, known)
         with ledger.transaction() as tx:
-            vectors = len(images.embedded(tx, pool, known))
+            before = pools.encoder_id(tx, pool)
+            finish(tx, pool, work)
+            serves = pools.encoder_id(tx, pool)
+        assert serves is not None
+        if embedded or serves != before:
+            _mark_near_duplicates(ledger, store, pool)
+        with ledger.transaction() as tx:
+            vectors = len(images.embedded(tx, pool, serves))
     dim = vectors and read_vectors(ledger, store, pool)[1].shape[1]
-    return EmbedReport(known, dim, embedded, failed, embed_price(embedded), vectors)
+    offer = work.plan.offer if work.plan and not work.migrates else None
+    return EmbedReport(serves, dim, embedded, failed, embed_price(embedded), vectors, offer)
 
 
 def read_vectors(ledger: Ledger, store: Store, pool: str) -> tuple[list[str], np.ndarray]:
@@ -99,6 +112,20 @@ def read_vectors(ledger: Ledger, store: Store, pool: str) -> tuple[list[str], np
     # A part may hold vectors whose receipt never reached the ledger, or of images embedded again after a crash.
     keep = [row for row, digest in enumerate(digests) if digest in wanted]
     return [digests[row] for row in keep], vectors[keep]
+
+
+def lost_parts(ledger: Ledger, store: Store, pool: str) -> list[str]:
+    """Return the part files that hold the pool's vectors and cannot be read."""
+    with ledger.transaction() as tx:
+        encoder_id = pools.encoder_id(tx, pool)
+        parts = images.parts(tx, pool, encoder_id) if encoder_id else []
+    lost = []
+    for part in parts:
+        try:
+            _read([store.local(part)], pool)
+        except UserError:
+            lost.append(part)
+    return lost
 
 
 def check_embeddings(ledger: Ledger, store: Store, pool: str) -> list[str]:
@@ -128,44 +155,62 @@ def _read(paths: list[Path], pool: str) -> tuple[list[str], np.ndarray]:
         except (OSError, ValueError, PolarsError) as error:
             what = "missing" if isinstance(error, FileNotFoundError) else "damaged"
             raise UserError(
-                f"Pool '{pool}': the vectors in {path} are {what}. Restore this file from a copy."
+                f"Pool '{pool}': the vectors in {path} are {what}. Restore this file from a copy, or have its images embedded again, their "
+                f"credits refunded: alaas-pipeline reconcile {pool} --apply"
             ) from None
         digests += names
         blocks.append(block)
     return digests, np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32)
 
 
-def _check_price(ledger: Ledger, pool: str, encoder_id: str | None) -> None:
-    """Stop before the encoder is loaded when the pool cannot pay for what it would embed."""
-    with ledger.transaction() as tx:
-        need = embed_price(len(images.to_embed(tx, pool, encoder_id or "")))
-        credits.void_open(tx, pool, f"embed:{pool}:", "embedding was interrupted")
-        credits.check_affordable(tx, pool, need, _note(need))
-
-
-def _note(price: int) -> str:
-    return f"Embedding {price // embed_price(1):,} images"
+def _note(count: int) -> str:
+    return f"Embedding {count:,} images"
 
 
 def _embed_new(
-    ledger: Ledger, store: Store, settings: PoolSettings, source: Source, encoder: Encoder
+    ledger: Ledger, store: Store, pool: str, source: Source, encoder: Encoder, work: Work
 ) -> tuple[int, int]:
-    pool, encoder_id = settings.key, encoder.encoder_id
+    operations: list[str] = []
     with ledger.transaction() as tx:
-        pools.use_encoder(tx, pool, settings.encoder, encoder_id)
-        todo = images.to_embed(tx, pool, encoder_id)
+        if not work.migrates:
+            pools.use_encoder(tx, pool, work.encoder, encoder.encoder_id)
+        todo = images.to_embed(tx, pool, encoder.encoder_id)
         paths = {digest: row["path"] for digest, row in images.details(tx, pool, todo).items()}
-        sizes = [min(PART, len(todo) - start) for start in range(0, len(todo), PART)]
-        operations = [(f"embed:{pool}:{uuid.uuid4()}", embed_price(size)) for size in sizes]
-        credits.check_affordable(tx, pool, embed_price(len(todo)), _note(embed_price(len(todo))))
-        for operation, price in operations:
-            credits.reserve(tx, pool, operation, price, _note(price))
+        for start in range(0, len(todo), PART):
+            operations.append(f"embed:{pool}:{uuid.uuid4()}")
+            _pass_gate(tx, pool, operations[-1], min(PART, len(todo) - start), work)
+    try:
+        return _embed_parts(ledger, store, pool, source, encoder, operations, todo, paths)
+    except BaseException:
+        with ledger.transaction() as tx:
+            credits.void_open(tx, pool, f"embed:{pool}:", "embedding failed")
+        raise
+
+
+def _pass_gate(tx: Transaction, pool: str, operation: str, count: int, work: Work) -> None:
+    price, allowed = embed_price(count), f"credit cap, {credits.credits(tx, pool).spendable:,} spendable"
+    if work.plan and work.migrates:
+        allowed += f"; plan {work.plan.digest} for {work.plan.images:,} images, accepted by {work.plan.decided_by}"
+    credits.reserve(tx, pool, operation, price, _note(count))
+    gates.record(tx, Gate(operation, "embedding", pool, None, count, price, price, price, allowed))
+
+
+def _embed_parts(
+    ledger: Ledger,
+    store: Store,
+    pool: str,
+    source: Source,
+    encoder: Encoder,
+    operations: list[str],
+    todo: list[str],
+    paths: dict[str, str],
+) -> tuple[int, int]:
+    encoder_id = encoder.encoder_id
+    embedded = failed = 0
     broken: list[UserError] = []
     items = [(digest, _reader(source, paths[digest], digest, broken)) for digest in todo]
     embedded = failed = 0
-    for (operation, _), part in zip(
-        operations, embed_images(items, encoder, total=len(todo), part_size=PART), strict=True
-    ):
+    for operation, part in zip(operations, embed_images(items, encoder, total=len(todo), part_size=PART), strict=True):
         if broken:
             raise broken[0]
         name = hashlib.sha256("\n".join([*part.digests, *part.failed]).encode()).hexdigest()[:16]
@@ -176,7 +221,7 @@ def _embed_new(
             credits.settle(
                 tx, pool, operation, embed_price(len(part.digests)), f"Embedded {len(part.digests):,} images"
             )
-            images.record_embedded(tx, pool, encoder_id, rel, part.digests, part.failed)
+            images.record_embedded(tx, pool, encoder_id, rel, part.digests, part.failed, operation)
         embedded, failed = embedded + len(part.digests), failed + len(part.failed)
     return embedded, failed
 
@@ -198,7 +243,7 @@ def _reader(source: Source, path: str, digest: str, broken: list[UserError]) -> 
     return read
 
 
-def _mark_near_duplicates(ledger: Ledger, store: Store, pool: str, encoder_id: str) -> None:
+def _mark_near_duplicates(ledger: Ledger, store: Store, pool: str) -> None:
     digests, vectors = read_vectors(ledger, store, pool)
     groups = near_duplicates(digests, vectors)
     with ledger.transaction() as tx:

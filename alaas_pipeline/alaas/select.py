@@ -7,18 +7,20 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from filelock import FileLock
+import numpy as np
 
-from alaas_pipeline.alaas.embed import check_embeddings, read_vectors
-from alaas_pipeline.alaas.tariffs import select_price
+from alaas_pipeline.alaas.embed import LOCK_S, check_embeddings, read_vectors
+from alaas_pipeline.alaas.tariffs import select_price, select_prices
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.engine.select import Pick, PoolExhausted
 from alaas_pipeline.engine.select import select as engine_select
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
-from alaas_pipeline.ledger import Ledger, credits, images, pools, rounds, selections
+from alaas_pipeline.ledger import Ledger, credits, gates, images, pools, rounds, selections
+from alaas_pipeline.ledger.gates import Gate
 from alaas_pipeline.ledger.rounds import Round
 from alaas_pipeline.ledger.selections import PickedImage
+from alaas_pipeline.locks import locked
 from alaas_pipeline.store import Store
 
 log = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ def select(ledger: Ledger, store: Store, home: Home, round_key: str) -> list[Pic
         InsufficientCredits: the selection may cost more than the pool may spend; nothing was charged.
         UserError: the vectors are damaged or missing, or the round has ended.
     """
-    with FileLock(home.locks / f"{round_key}.select.lock", timeout=6 * 3600):
+    with locked(home.locks / f"{round_key}.select.lock", f"the selection of round {round_key}", LOCK_S):
         with ledger.transaction() as tx:
             current = rounds.get(tx, round_key)
             stored = selections.picks(tx, round_key)
@@ -110,10 +112,33 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
         if not left:
             rounds.advance(tx, round_key, "exhausted", "pool_exhausted: every image was selected")
             return []
-        most = select_price(settings.tariff, min(settings.images_per_round, len(left)), len(digests))
+        wanted = min(settings.images_per_round, len(left))
+        most, (low, high) = select_price(settings.tariff, wanted, len(digests)), select_prices(wanted, len(digests))
         credits.void_open(tx, pool, f"select:{round_key}:", "selection was interrupted")
+        allowed = f"credit cap, {credits.credits(tx, pool).spendable:,} spendable; tariff {settings.tariff}"
         credits.reserve(tx, pool, operation, most, f"The selection of round {round_key}", round_key)
+        gates.record(tx, Gate(operation, "selection", pool, round_key, wanted, low, high, most, allowed))
     assert encoder_id is not None
+    try:
+        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left))
+    except BaseException:
+        with ledger.transaction() as tx:
+            credits.void_open(tx, pool, f"select:{round_key}:", "selection failed")
+        raise
+
+
+def _pick(
+    ledger: Ledger,
+    current: Round,
+    operation: str,
+    encoder_id: str,
+    embedded: tuple[list[str], np.ndarray],
+    images_by_state: tuple[list[str], set[str], list[str]],
+) -> list[PickedImage]:
+    round_key, pool, settings = current.key, current.pool, current.settings
+    (digests, vectors), (earlier, barred, left) = embedded, images_by_state
+    # An image picked long ago may have no vector of the encoder that serves today.
+    earlier = sorted(set(earlier) & set(digests))
     split = shares(settings)
     control = _draw(left, min(split.control, len(left)), round_key)
     picks: list[PickedImage] = []

@@ -1,14 +1,13 @@
 """The pool service as its callers see it. Embedded today; a server and a client of a hosted one answer to the same calls."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from alaas_pipeline.alaas import embed as _embed
 from alaas_pipeline.alaas import quote as _quote
 from alaas_pipeline.alaas import scan as _scan
 from alaas_pipeline.alaas import select as _select
+from alaas_pipeline.alaas.encoders import Load
 from alaas_pipeline.config import PoolSettings
-from alaas_pipeline.engine.encoder import Encoder
 from alaas_pipeline.home import Home
 from alaas_pipeline.ledger import Ledger, credits, images
 from alaas_pipeline.ledger.credits import Credits
@@ -32,7 +31,7 @@ class PoolService:
         """Bring the pool's images up to date with its source; see `alaas.scan.scan`."""
         return _scan.scan(self.ledger, settings, source)
 
-    def embed(self, settings: PoolSettings, source: Source, load: Callable[[], Encoder]) -> _embed.EmbedReport:
+    def embed(self, settings: PoolSettings, source: Source, load: Load) -> _embed.EmbedReport:
         """Embed what has no vector yet; see `alaas.embed.embed`."""
         return _embed.embed(self.ledger, self.store, self.home, settings, source, load)
 

@@ -4,9 +4,11 @@ import dagster as dg
 from pydantic import Field
 
 from alaas_pipeline.assets.common import asset_key, is_over, pool_asset, round_of, told_plainly
-from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.avala.steering import Action, steer
+from alaas_pipeline.config import PoolSettings, SharedLimits
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import quotes
+from alaas_pipeline.ledger.policy import apply_policy
 from alaas_pipeline.resources import Avala, Pools
 
 WAITING = "is_accepted"
@@ -17,10 +19,14 @@ class ApprovalConfig(dg.Config):
 
     accept_quote: str = Field(default="", description="The digest of the quote you accept; see the round's 'quote'.")
     accepted_by: str = Field(default="a person in the Dagster UI", description="Your name, kept with the decision.")
+    action: Action = Field(
+        default=Action.approve,
+        description="Instead of approving: refuse the quote; pause, resume, cancel or archive the project; or retry a stopped round.",
+    )
 
 
-def build(settings: PoolSettings) -> dg.AssetsDefinition:
-    """Make the asset for one pool."""
+def build(settings: PoolSettings, limits: SharedLimits) -> dg.AssetsDefinition:
+    """Make the asset for one pool; `limits` are those over all pools."""
 
     @pool_asset(
         settings,
@@ -42,6 +48,18 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
         with told_plainly():
             service = pools.service()
             current = round_of(context, service)
+            if config.action is not Action.approve:
+                told = steer(
+                    service.ledger,
+                    lambda: avala.connected(current.settings),
+                    current.key,
+                    config.action,
+                    config.accepted_by,
+                )
+                context.log.info(told)
+                with service.ledger.transaction() as tx:
+                    yield _answered(current.key, quotes.decision(tx, current.key))
+                return
             with service.ledger.transaction() as tx:
                 if not current.reached("cloned") and not current.ended and current.state != "needs_person":
                     raise UserError(
@@ -49,9 +67,11 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                     )
                 if config.accept_quote:
                     quotes.accept(tx, current.key, config.accept_quote, config.accepted_by)
-                made, sentence = quotes.apply_policy(tx, current.key, current.settings.approval)
+                agreeing = [current.settings.approval, settings.approval]
+                made, sentence = apply_policy(tx, current.key, agreeing, limits)
                 quote = quotes.find(tx, current.key)
             if quote is None or (made is None and is_over(context, current)):
+                yield _answered(current.key, made)
                 return
             if made is None:
                 context.log.info(sentence)
@@ -68,12 +88,13 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
             if made.decision == "refused" or is_over(context, current):
                 yield _answered(current.key, made)
                 return
-            with avala.client(current.settings) as client:
-                project = avala.effects(client).approve(current.key)
+            with avala.connected(current.settings) as effects:
+                project = effects.approve(current.key)
         yield dg.MaterializeResult(
             metadata={
                 "project_uid": project.uid, "status": project.status, "images": made.images, "at_most": quote.total,
-                "quote_digest": quote.digest, "accepted_by": made.decided_by,
+                "quote_digest": quote.digest, "accepted_by": made.decided_by, "accepted_at": made.decided_at,
+                "allowed_by": made.allowed_by or "",
             }
         )  # fmt: skip
         yield _answered(current.key, made)
@@ -81,8 +102,9 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
     return avala_approval
 
 
-def _answered(round_key: str, made: quotes.Decision) -> dg.AssetCheckResult:
+def _answered(round_key: str, made: quotes.Decision | None) -> dg.AssetCheckResult:
+    answer = {"decision": made.decision, "by": made.decided_by} if made else {"decision": "none"}
     return dg.AssetCheckResult(
-        check_name=WAITING, passed=made.decision == "accepted", severity=dg.AssetCheckSeverity.WARN,
-        metadata={"round": round_key, "decision": made.decision, "by": made.decided_by},
+        check_name=WAITING, passed=made is not None and made.decision == "accepted", severity=dg.AssetCheckSeverity.WARN,
+        metadata={"round": round_key, **answer},
     )  # fmt: skip

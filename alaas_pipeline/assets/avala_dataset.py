@@ -41,8 +41,8 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                     )
                 return source.read(path, ImageLimits().max_bytes)
 
-            with avala.client(current.settings) as client:
-                dataset = avala.effects(client).push_dataset(current.key, read)
+            with avala.connected(current.settings) as effects:
+                dataset = effects.push_dataset(current.key, read)
         yield dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(picks),

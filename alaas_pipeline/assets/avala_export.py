@@ -3,6 +3,7 @@
 import dagster as dg
 
 from alaas_pipeline.assets.common import asset_key, pool_asset, round_of, told_plainly
+from alaas_pipeline.avala.heed import heeding
 from alaas_pipeline.avala.observe import observe_project
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.errors import UserError
@@ -34,13 +35,16 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
         with told_plainly():
             service = pools.service()
             current = round_of(context, service)
-            if not current.reached("approved") and not current.ended:
+            if not current.reached("approved") and not current.ended and current.state != "needs_person":
                 raise UserError(
                     f"Round {current.key} is in state '{current.state}' and was not approved. Materialize its 'avala_approval' first."
                 )
-            with avala.client(current.settings) as client:
+            with avala.client(current.settings) as client, heeding(service.ledger, current.key):
                 current = observe_project(service.ledger, client, current.key)
-                export = avala.effects(client).request_export(current.key) if current.reached("labelled") else None
+            export = None
+            if current.reached("labelled"):
+                with avala.connected(current.settings) as effects:
+                    export = effects.request_export(current.key)
         if export is None:
             context.log.info(f"Round {current.key} is {current.state}: {current.note or 'no note'}")
         else:

@@ -24,8 +24,8 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
             current = round_of(context, pools.service())
             if is_over(context, current):
                 return
-            with avala.client(current.settings) as client:
-                project = avala.effects(client).clone_project(current.key, template=settings.avala.template)
+            with avala.connected(current.settings) as effects:
+                project = effects.clone_project(current.key, template=settings.avala.template)
         yield dg.MaterializeResult(
             metadata={
                 "project": project.name,

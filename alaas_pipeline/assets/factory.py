@@ -14,7 +14,7 @@ from alaas_pipeline.assets import (
     selection,
     training_set,
 )
-from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.config import PoolSettings, SharedLimits
 
 POOL_STAGES = ("images", "embeddings")
 PREPARE_STAGES = ("selection", "quote", "avala_dataset", "avala_project")
@@ -26,13 +26,12 @@ _BUILDERS = (
     quote,
     avala_dataset,
     avala_project,
-    avala_approval,
     avala_export,
     labels,
     training_set,
 )
 
 
-def pool_assets(settings: PoolSettings) -> list[dg.AssetsDefinition]:
-    """Return the assets of one pool, in the order data flows."""
-    return [module.build(settings) for module in _BUILDERS]
+def pool_assets(settings: PoolSettings, limits: SharedLimits) -> list[dg.AssetsDefinition]:
+    """Return the assets of one pool; its approvals count against `limits` over all pools."""
+    return [*(module.build(settings) for module in _BUILDERS), avala_approval.build(settings, limits)]

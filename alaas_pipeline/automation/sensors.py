@@ -1,5 +1,6 @@
 """The sensors that close the loop: one reads the ledger, one looks at the platform. No run waits for people."""
 
+import os
 from collections.abc import Callable, Sequence
 
 import dagster as dg
@@ -15,7 +16,8 @@ from alaas_pipeline.ledger import rounds
 from alaas_pipeline.resources import Avala, Pools
 
 MAX_ATTEMPTS = 3
-INTERVAL_S = 30
+# Seconds between two looks of a sensor.
+INTERVAL_S = int(os.environ.get("ALAAS_SENSOR_INTERVAL_S") or 30)
 
 
 def build_sensors(pools_settings: Sequence[PoolSettings], jobs: Sequence[AssetJob]) -> list[dg.SensorDefinition]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.avala.client import AvalaClient
-from alaas_pipeline.avala.observe import WATCHED, observe_export, observe_project
+from alaas_pipeline.avala.observe import EXPORTING, WATCHED, observe_export, observe_project, observe_waiting
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import pools, quotes, rounds
+from alaas_pipeline.ledger import journal, pools, quotes, rounds
+from alaas_pipeline.ledger.database import now
 from alaas_pipeline.ledger.rounds import Round
 
 
@@ -44,8 +45,10 @@ def ledger_step(service: PoolService, settings: PoolSettings) -> Step | Wait:
             current = service.open_round(settings)
         except UserError as error:
             return Wait(str(error))
+    if away := _stay_away(current):
+        return away
     if current.state in ("open", "selected", "quoted", "uploaded"):
-        return Step("prepare_round", current.key)
+        return Step("prepare_round", current.key, _occasion(current))
     if current.state == "cloned":
         return _approval(service, current)
     return Wait(f"{current.key} is {current.state}: {current.note or 'no note'}")
@@ -57,19 +60,26 @@ def avala_step(
     """Say what the pool's newest round needs next, after one short look at its project or export on the platform."""
     with service.ledger.transaction() as tx:
         current = rounds.latest(tx, settings.key)
-    if current is None or current.state not in (*WATCHED, "labelled", "export_failed", "exported"):
+    if current is None or current.state not in ("cloned", *WATCHED, "labelled", "export_failed", *EXPORTING):
         return Wait("nothing is with the annotators")
-    if current.state in WATCHED:
+    if away := _stay_away(current):
+        return away
+    if current.state == "cloned":
+        with client(current.settings) as avala:
+            current = observe_waiting(service.ledger, avala, current.key)
+    elif current.state in WATCHED:
         with client(current.settings) as avala:
             current = observe_project(service.ledger, avala, current.key)
-    if current.state == "exported":
+    if current.state in EXPORTING:
         with client(current.settings) as avala:
             if observe_export(service.ledger, avala, current.key):
-                return Step("land_round", current.key)
+                return Step("land_round", current.key, _occasion(current))
         with service.ledger.transaction() as tx:
             current = rounds.get(tx, current.key)
     if current.state in ("labelled", "export_failed"):
-        return Step("request_export", current.key, current.state)
+        with service.ledger.transaction() as tx:
+            last = journal.find(tx, current.key, "export")
+        return Step("request_export", current.key, _occasion(current, f"attempt {(last.attempt if last else 0) + 1}"))
     return Wait(f"{current.key} is {current.state}: {current.note or 'the export is being made'}")
 
 
@@ -77,6 +87,19 @@ def _approval(service: PoolService, current: Round) -> Step | Wait:
     with service.ledger.transaction() as tx:
         decision, quote = quotes.decision(tx, current.key), quotes.find(tx, current.key)
     if decision is not None:
-        return Step("approve_round", current.key, "accepted")
+        return Step("approve_round", current.key, _occasion(current, "accepted"))
     assert quote is not None
-    return Step("approve_round", current.key, "asked")
+    return Step("approve_round", current.key, _occasion(current, "asked"))
+
+
+def _stay_away(current: Round) -> Wait | None:
+    """Heed what the platform asked for: a long wait is spent here, not slept in a run."""
+    if current.wait_until and current.wait_until > now():
+        return Wait(f"{current.key}: Avala asked not to be called before {current.wait_until}")
+    return None
+
+
+def _occasion(current: Round, word: str = "") -> str:
+    """Tell apart what is done again because a wait is over, or because a person said go on."""
+    again = [f"after {current.wait_until}"] if current.wait_until else []
+    return ", ".join([*([word] if word else []), *again, *([f"retry {current.retries}"] if current.retries else [])])

@@ -1,17 +1,21 @@
 """The looking half of every effect: what is on Avala under our name, and is it ours?"""
 
-import time
-
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.errors import NotFound
 from alaas_pipeline.avala.models import Dataset, Export, Project
 from alaas_pipeline.errors import UserError
 
 TASK_TYPE = "image-annotation"
+# Statuses of a project whose approval has happened.
+RUNNING = ("active", "completed", "paused", "canceled", "archived")
 
 
 class AmbiguousError(Exception):
-    """What was found cannot be resolved by a program; the text says what it is."""
+    """What was found cannot be resolved by a program; the text says what it is, `remedy` what a person can do about it."""
+
+    def __init__(self, text: str, remedy: str = "Look at it on Avala.") -> None:
+        super().__init__(text)
+        self.remedy = remedy
 
 
 def project_of(client: AvalaClient, uid: str) -> Project:
@@ -26,6 +30,64 @@ def project_of(client: AvalaClient, uid: str) -> Project:
         raise AmbiguousError(f"its project {uid} is not on Avala any more") from None
 
 
+def running(project: Project) -> Project:
+    """Return a project that is past its approval.
+
+    Raises:
+        AmbiguousError: its status is another one.
+    """
+    if project.status not in RUNNING:
+        raise AmbiguousError(f"its project {project.uid} is '{project.status}', neither waiting nor running")
+    return project
+
+
+def dataset_of(client: AvalaClient, uid: str) -> Dataset:
+    """Return a dataset that must be there.
+
+    Raises:
+        AmbiguousError: it is gone.
+    """
+    try:
+        return client.dataset(uid)
+    except NotFound:
+        raise AmbiguousError(
+            f"its dataset {uid} is not on Avala any more",
+            "To have it made anew (nothing is billed yet): alaas-pipeline reconcile --apply.",
+        ) from None
+
+
+def labels_dataset(client: AvalaClient, uid: str, name: str) -> None:
+    """Make sure that the project of our name is about our dataset. No field of a project says so; the dataset counts its projects.
+
+    Raises:
+        AmbiguousError: no project is about it, so the one of our name is somebody else's.
+    """
+    if dataset_of(client, uid).project_count == 0:
+        raise AmbiguousError(
+            f"the project '{name}' on Avala is not about our dataset {uid}, so it is not ours",
+            "Rename it or put it away on Avala.",
+        )
+
+
+def no_other_version(client: AvalaClient, name: str, owner: str) -> None:
+    """Make sure that Avala holds no dataset or project of the same round with other images, unless its project was put away.
+
+    Raises:
+        AmbiguousError: it does: the ledger was restored from an old copy, or two installations work on one pool.
+    """
+    same_round = name.rpartition("-")[0] + "-"
+    projects = {project.name: project.status for project in client.projects(owner)}
+    put_away = {known for known, status in projects.items() if status in ("canceled", "archived")}
+    known = {*projects, *(dataset.name for dataset in client.datasets(owner))} - put_away
+    others = sorted(other for other in known if other.startswith(same_round) and other != name)
+    if others:
+        raise AmbiguousError(
+            f"Avala holds '{others[0]}', a version of this round with other images, which this ledger does not know",
+            "Was the ledger restored from an old copy, or does another installation work on the same pool? Cancel the other version, or "
+            "give this pool another key; see: alaas-pipeline reconcile.",
+        )
+
+
 def find_project(client: AvalaClient, name: str, owner: str) -> Project | None:
     """Return the owner's project of exactly this name, or None.
 
@@ -35,6 +97,8 @@ def find_project(client: AvalaClient, name: str, owner: str) -> Project | None:
     found = client.find_projects(name, owner)
     if len(found) > 1:
         raise AmbiguousError(f"{len(found)} projects on Avala are named '{name}'")
+    if found and found[0].task_type and found[0].task_type != TASK_TYPE:
+        raise AmbiguousError(f"the project '{name}' on Avala is for {found[0].task_type}, so it is not ours")
     return found[0] if found else None
 
 
@@ -71,7 +135,8 @@ def indexed_dataset(
         UserError: indexing takes longer than `wait_s`.
         AmbiguousError: it failed, or the dataset holds other images than ours.
     """
-    deadline = time.monotonic() + wait_s
+    timing = client.transport.timing
+    deadline = timing.monotonic() + wait_s
     found: set[str] = set()
     while True:
         slug = dataset.slug or name
@@ -84,9 +149,9 @@ def indexed_dataset(
                 return dataset
             if extra := sorted(found - wanted):
                 raise AmbiguousError(f"the dataset '{name}' holds {len(extra)} images not ours, first '{extra[0]}'")
-        if time.monotonic() > deadline:
+        if timing.monotonic() > deadline:
             break
-        time.sleep(pause_s)
+        timing.sleep(pause_s)
         dataset = client.dataset(dataset.uid)
     if dataset.state == "created":
         missing = sorted(wanted - found)

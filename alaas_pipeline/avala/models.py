@@ -92,6 +92,7 @@ class Dataset(Owned):
     data_type: Word = ""
     status: Word = ""
     item_count: Count = 0
+    project_count: int | None = None
 
     @property
     def state(self) -> DatasetState:

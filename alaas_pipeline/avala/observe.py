@@ -1,16 +1,21 @@
 """Look at a round on Avala and write what is seen; nothing is changed there and no run waits."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.errors import NotFound
+from alaas_pipeline.avala.look import RUNNING
 from alaas_pipeline.avala.models import Export
-from alaas_pipeline.ledger import Ledger, journal, rounds
+from alaas_pipeline.ledger import Ledger, journal, quotes, rounds
 from alaas_pipeline.ledger.rounds import Round
 
 log = logging.getLogger(__name__)
 
 WATCHED = ("approved", "paused")
+EXPORTING = ("exported", "overdue")
+# An export that takes longer is told to people; it lands all the same when it is ready after all.
+OVERDUE_AFTER = timedelta(hours=24)
 _BY_PROJECT = {
     "active": "approved",
     "paused": "paused",
@@ -33,9 +38,7 @@ def observe_project(ledger: Ledger, client: AvalaClient, round_key: str) -> Roun
         project = client.project(project_uid)
         progress = client.progress(project_uid)
     except NotFound:
-        with ledger.transaction() as tx:
-            rounds.advance(tx, round_key, "needs_person", f"its project {project_uid} is not on Avala any more")
-            return rounds.get(tx, round_key)
+        return _gone(ledger, current, project_uid)
     if not project.status_known:
         log.warning(
             "%s: Avala calls its project '%s', a word we do not know; it counts as unfinished",
@@ -54,17 +57,72 @@ def observe_project(ledger: Ledger, client: AvalaClient, round_key: str) -> Roun
         return rounds.get(tx, round_key)
 
 
-def observe_export(ledger: Ledger, client: AvalaClient, round_key: str) -> Export | None:
-    """Return the round's export when it is ready; a failed one moves the round to `export_failed`."""
+def observe_waiting(ledger: Ledger, client: AvalaClient, round_key: str) -> Round:
+    """Look at the project of a round that waits for its approval: somebody may have changed it in Avala's own pages.
+
+    Approved there without a yes to its quote, or deleted, it needs a person; canceled or archived, the round has ended.
+    """
     with ledger.transaction() as tx:
-        current, export_uid = rounds.get(tx, round_key), journal.remote_uid(tx, round_key, "export")
-    if current.state != "exported" or export_uid is None:
+        current, project_uid = rounds.get(tx, round_key), journal.remote_uid(tx, round_key, "clone")
+        decision, quote = quotes.decision(tx, round_key), quotes.find(tx, round_key)
+    if current.state != "cloned" or project_uid is None or quote is None:
+        return current
+    try:
+        project = client.project(project_uid)
+    except NotFound:
+        return _gone(ledger, current, project_uid)
+    with ledger.transaction() as tx:
+        rounds.observe(tx, round_key, project.status, current.tasks_total or 0, current.tasks_completed or 0)
+        if project.status in ("canceled", "archived"):
+            rounds.advance(
+                tx, round_key, project.status, f"its project was {project.status} on Avala before it was approved"
+            )
+        elif project.status in RUNNING and (decision is None or decision.decision != "accepted"):
+            rounds.advance(
+                tx, round_key, "needs_person",
+                f"its project was approved on Avala itself: {quote.images} images are being labelled, at most {quote.total}, and nobody "
+                f"said yes to that here. To accept: alaas-pipeline approve {round_key} --quote {quote.digest}; to stop the bill: "
+                f"alaas-pipeline cancel {round_key}",
+            )  # fmt: skip
+        return rounds.get(tx, round_key)
+
+
+def observe_export(ledger: Ledger, client: AvalaClient, round_key: str) -> Export | None:
+    """Return the round's export when it is ready; a failed one moves the round to `export_failed`, a slow one to `overdue`."""
+    with ledger.transaction() as tx:
+        current, effect = rounds.get(tx, round_key), journal.find(tx, round_key, "export")
+    if current.state not in EXPORTING or effect is None or effect.remote_uid is None:
         return None
-    export = client.export(export_uid)
+    try:
+        export = client.export(effect.remote_uid)
+    except NotFound:
+        export = Export(uid=effect.remote_uid, status="failed")
     if export.state == "failure":
+        note = f"Avala could not make the export (status '{export.status}'); it is asked for again"
+        with ledger.transaction() as tx:
+            journal.settle(tx, effect, "failed", message=note)
+            rounds.advance(tx, round_key, "export_failed", note)
+        return None
+    if export.state == "success" and export.download_url:
+        return export
+    if current.state == "exported" and datetime.now(UTC) - datetime.fromisoformat(effect.updated_at) > OVERDUE_AFTER:
         with ledger.transaction() as tx:
             rounds.advance(
-                tx, round_key, "export_failed", f"Avala could not make the export (status '{export.status}')"
+                tx, round_key, "overdue",
+                f"Avala has been making the export for more than {OVERDUE_AFTER.total_seconds() / 3600:.0f} h. Ask its support, or "
+                f"have another one made: alaas-pipeline retry {round_key}",
+            )  # fmt: skip
+    return None
+
+
+def _gone(ledger: Ledger, current: Round, project_uid: str) -> Round:
+    with ledger.transaction() as tx:
+        if quotes.was_approved(tx, current.key):
+            remedy = f"To end the round: alaas-pipeline cancel {current.key}"
+        else:
+            remedy = (
+                f"Nothing is billed. To have it made anew: alaas-pipeline reconcile {current.pool} --apply, then alaas-pipeline retry "
+                f"{current.key}; to give it up: alaas-pipeline refuse {current.key}"
             )
-        return None
-    return export if export.state == "success" and export.download_url else None
+        rounds.advance(tx, current.key, "needs_person", f"its project {project_uid} is not on Avala any more. {remedy}")
+        return rounds.get(tx, current.key)

@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 
 from alaas_pipeline.avala.client import AvalaClient
-from alaas_pipeline.avala.observe import observe_export
+from alaas_pipeline.avala.heed import heeding
+from alaas_pipeline.avala.observe import EXPORTING, observe_export
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.labels.read import read_export
 from alaas_pipeline.labels.records import ExportContent
@@ -41,19 +42,20 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
                 landing.books(tx, round_key),
                 [row["reason"] for row in landing.quarantined(tx, round_key)],
             )
-        if current.state != "exported":
+        if current.state not in EXPORTING:
             raise UserError(
                 f"Round {round_key} is in state '{current.state}' and has no export to land. Materialize its 'avala_export' first."
             )
         export_uid = journal.remote_uid(tx, round_key, "export")
         names = {row["file_name"]: row["digest"] for row in pushes.planned(tx, round_key)}
-    export = observe_export(ledger, client, round_key)
-    if export is None or export_uid is None:
-        return None
     rel = f"pools/{current.pool}/rounds/{round_key}/export-{export_uid}.bin"
     path = store.local(rel)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    client.download_export(export, path, max_bytes=MAX_EXPORT_BYTES)
+    with heeding(ledger, round_key):
+        export = observe_export(ledger, client, round_key)
+        if export is None or export_uid is None:
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.download_export(export, path, max_bytes=MAX_EXPORT_BYTES)
     content = read_export(path, max_file_bytes=MAX_EXPORT_BYTES)
     outcomes, quarantined = _join(content, names)
     with ledger.transaction() as tx:
@@ -65,13 +67,19 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
         missing = sorted(set(names.values()) - {one.digest for one in outcomes})
         if missing:
             names_of = {digest: name for name, digest in names.items()}
-            note = f"{len(missing)} of {len(names)} images that were sent are not in the export, first '{names_of[missing[0]]}'"
+            note = (
+                f"{len(missing)} of {len(names)} images that were sent are not in the export, first '{names_of[missing[0]]}'. What did come "
+                f"back is landed. To ask for another export: alaas-pipeline retry {round_key}"
+            )
+            effect = journal.find(tx, round_key, "export")
+            assert effect is not None
+            journal.settle(tx, effect, "failed", message=note)
             rounds.advance(tx, round_key, "needs_person", note)
         else:
             rounds.advance(tx, round_key, "landed")
         books = landing.books(tx, round_key)
     if missing:
-        raise UserError(f"Round {round_key}: {note}. What did come back is landed; ask Avala's support about the rest.")
+        raise UserError(f"Round {round_key}: {note}")
     log.info("%s: landed %d labels, %d refused, %d pending", round_key, books.labelled, books.refused, books.pending)
     return Landing(round_key, books, [reason for reason, _ in quarantined])
 

@@ -41,8 +41,9 @@ def record_scan(tx: Transaction, pool: str, files: list[Row], images: list[Row],
     )
     known = set(tx.column("SELECT digest FROM images WHERE pool = ?", pool))
     tx.insert("images", [{"pool": pool, **image, "added_at": at} for image in images if image["digest"] not in known])
-    for path in gone:
-        tx.run("UPDATE image_files SET gone_at = ? WHERE pool = ? AND path = ?", at, pool, path)
+    if gone:
+        with tx.given([{"path": path} for path in gone]):
+            tx.run("UPDATE image_files SET gone_at = ? WHERE pool = ? AND path IN (SELECT path FROM given)", at, pool)
 
 
 def to_embed(tx: Transaction, pool: str, encoder_id: str) -> list[str]:
@@ -55,11 +56,17 @@ def to_embed(tx: Transaction, pool: str, encoder_id: str) -> list[str]:
 
 
 def record_embedded(
-    tx: Transaction, pool: str, encoder_id: str, part: str, digests: list[str], failed: dict[str, str]
+    tx: Transaction,
+    pool: str,
+    encoder_id: str,
+    part: str,
+    digests: list[str],
+    failed: dict[str, str],
+    operation_id: str,
 ) -> None:
-    """Write which images a part file holds vectors of, and which failed and why."""
+    """Write which images a part file holds vectors of, which failed and why, and the operation that paid for it."""
     at = now()
-    common = {"pool": pool, "encoder_id": encoder_id, "embedded_at": at}
+    common = {"pool": pool, "encoder_id": encoder_id, "embedded_at": at, "operation_id": operation_id}
     tx.insert(
         "embeddings",
         [{**common, "digest": digest, "part": part, "reason": None} for digest in digests]
@@ -70,6 +77,21 @@ def record_embedded(
 def forget_failures(tx: Transaction, pool: str) -> None:
     """Let images that failed to be embedded be tried again."""
     tx.run("DELETE FROM embeddings WHERE pool = ? AND part IS NULL", pool)
+
+
+def forget_part(tx: Transaction, pool: str, part: str) -> dict[str, int]:
+    """Forget the vectors of a part file that is lost; return how many each operation had paid for."""
+    paid = {
+        row["operation_id"]: row["vectors"]
+        for row in tx.rows(
+            "SELECT operation_id, count(*) AS vectors FROM embeddings WHERE pool = ? AND part = ? GROUP BY operation_id",
+            pool,
+            part,
+        )
+    }
+    tx.run("DELETE FROM embeddings WHERE pool = ? AND part = ?", pool, part)
+    tx.note(f"{pool}: part {part} is lost, its images are to be embedded again")
+    return paid
 
 
 def parts(tx: Transaction, pool: str, encoder_id: str) -> list[str]:
@@ -93,10 +115,12 @@ def embedded(tx: Transaction, pool: str, encoder_id: str) -> list[str]:
 def set_near_duplicates(tx: Transaction, pool: str, groups: dict[str, str]) -> None:
     """Write each image's near-duplicate representative (digest -> digest)."""
     tx.run("UPDATE images SET near_duplicate_of = NULL WHERE pool = ? AND near_duplicate_of IS NOT NULL", pool)
-    for digest, representative in groups.items():
-        if digest != representative:
+    pairs = [{"digest": one, "representative": other} for one, other in groups.items() if one != other]
+    if pairs:
+        with tx.given(pairs):
             tx.run(
-                "UPDATE images SET near_duplicate_of = ? WHERE pool = ? AND digest = ?", representative, pool, digest
+                "UPDATE images SET near_duplicate_of = g.representative FROM given g WHERE images.pool = ? AND images.digest = g.digest",
+                pool,
             )
 
 
@@ -121,49 +145,57 @@ def ids(tx: Transaction, pool: str) -> dict[str, str]:
 
 def details(tx: Transaction, pool: str, digests: list[str]) -> dict[str, Row]:
     """Return digest -> image row with `path`, a path where the bytes stand now (None when gone)."""
-    rows = tx.rows(
-        "SELECT i.*, (SELECT min(f.path) FROM image_files f WHERE f.pool = i.pool AND f.digest = i.digest AND f.gone_at IS NULL) AS path "
-        "FROM images i WHERE i.pool = ? AND list_contains(?, i.digest)",
-        pool, digests,
-    )  # fmt: skip
+    if not digests:
+        return {}
+    with tx.given([{"digest": digest} for digest in digests]):
+        rows = tx.rows(
+            "SELECT i.*, f.path FROM images i LEFT JOIN (SELECT digest, min(path) AS path FROM image_files "
+            "WHERE pool = ? AND gone_at IS NULL AND digest IN (SELECT digest FROM given) GROUP BY digest) f ON f.digest = i.digest "
+            "WHERE i.pool = ? AND i.digest IN (SELECT digest FROM given)",
+            pool, pool,
+        )  # fmt: skip
     return {row["digest"]: row for row in rows}
+
+
+_REASON = "coalesce(f.reason, i.reason, i.unfit_reason, e.reason)"
+_REFUSALS = (
+    f"SELECT f.path, f.digest, {_REASON} AS reason FROM image_files f "
+    "LEFT JOIN images i ON i.pool = f.pool AND i.digest = f.digest "
+    "LEFT JOIN pools p ON p.pool = f.pool "
+    "LEFT JOIN embeddings e ON e.pool = f.pool AND e.digest = f.digest AND e.encoder_id = p.encoder_id "
+    f"WHERE f.pool = ? AND f.gone_at IS NULL AND {_REASON} IS NOT NULL"
+)
+_DUPLICATES = (
+    "SELECT f.path, i.image_id FROM image_files f JOIN images i ON i.pool = f.pool AND i.digest = f.digest "
+    "WHERE f.pool = ? AND f.gone_at IS NULL AND f.path <> i.image_id "
+    "AND EXISTS (SELECT 1 FROM image_files g WHERE g.pool = f.pool AND g.digest = f.digest AND g.gone_at IS NULL "
+    "AND (g.path = i.image_id OR g.path < f.path))"
+)
 
 
 def refusals(tx: Transaction, pool: str) -> list[Row]:
     """Return path and reason of every present file that cannot be picked: unreadable, refused, unfit, or not embedded."""
-    reason = "coalesce(f.reason, i.reason, i.unfit_reason, e.reason)"
-    return tx.rows(
-        f"SELECT f.path, f.digest, {reason} AS reason FROM image_files f "
-        "LEFT JOIN images i ON i.pool = f.pool AND i.digest = f.digest "
-        "LEFT JOIN pools p ON p.pool = f.pool "
-        "LEFT JOIN embeddings e ON e.pool = f.pool AND e.digest = f.digest AND e.encoder_id = p.encoder_id "
-        f"WHERE f.pool = ? AND f.gone_at IS NULL AND {reason} IS NOT NULL ORDER BY f.path",
-        pool,
-    )
+    return tx.rows(f"{_REFUSALS} ORDER BY f.path", pool)
 
 
 def duplicates(tx: Transaction, pool: str) -> list[Row]:
     """Return path and image id of every present file that repeats the bytes of another."""
-    return tx.rows(
-        "SELECT f.path, i.image_id FROM image_files f JOIN images i ON i.pool = f.pool AND i.digest = f.digest "
-        "WHERE f.pool = ? AND f.gone_at IS NULL AND f.path <> i.image_id "
-        "AND EXISTS (SELECT 1 FROM image_files g WHERE g.pool = f.pool AND g.digest = f.digest AND g.gone_at IS NULL "
-        "AND (g.path = i.image_id OR g.path < f.path)) ORDER BY f.path",
-        pool,
-    )
+    return tx.rows(f"{_DUPLICATES} ORDER BY f.path", pool)
 
 
 def counts(tx: Transaction, pool: str) -> Counts:
     """Count a pool's images; see `Counts`."""
-    picked = "EXISTS (SELECT 1 FROM selections s WHERE s.pool = i.pool AND s.digest = i.digest)"
-    vector = "(SELECT e.part IS NOT NULL FROM embeddings e WHERE e.pool = i.pool AND e.digest = i.digest AND e.encoder_id = p.encoder_id)"
-    usable = f"i.state = 'accepted' AND i.unfit_reason IS NULL AND {LIVE} AND coalesce({vector}, true)"
     row = tx.row(
-        f"SELECT count(*) FILTER (({usable}) OR {picked}) AS total, count(*) FILTER ({picked}) AS selected, "
-        f"count(*) FILTER ({usable} AND NOT {picked}) AS remaining, "
-        f"count(*) FILTER (coalesce({vector}, false)) AS embedded "
-        "FROM images i JOIN pools p ON p.pool = i.pool WHERE i.pool = ?",
-        pool,
-    )
+        "SELECT count(*) FILTER (usable OR picked) AS total, count(*) FILTER (picked) AS selected, "
+        "count(*) FILTER (usable AND NOT picked) AS remaining, count(*) FILTER (embedded) AS embedded FROM ("
+        "SELECT s.digest IS NOT NULL AS picked, e.part IS NOT NULL AS embedded, "
+        "i.state = 'accepted' AND i.unfit_reason IS NULL AND f.digest IS NOT NULL AND (e.digest IS NULL OR e.part IS NOT NULL) AS usable "
+        "FROM images i JOIN pools p ON p.pool = i.pool "
+        "LEFT JOIN (SELECT DISTINCT digest FROM image_files WHERE pool = ? AND gone_at IS NULL) f ON f.digest = i.digest "
+        "LEFT JOIN selections s ON s.pool = i.pool AND s.digest = i.digest "
+        "LEFT JOIN embeddings e ON e.pool = i.pool AND e.digest = i.digest AND e.encoder_id = p.encoder_id WHERE i.pool = ?)",
+        pool, pool,
+    )  # fmt: skip
     assert row is not None
-    return Counts(refused=len(refusals(tx, pool)), duplicates=len(duplicates(tx, pool)), **row)
+    refused, repeated = (tx.value(f"SELECT count(*) FROM ({sql})", pool) for sql in (_REFUSALS, _DUPLICATES))
+    return Counts(refused=refused, duplicates=repeated, **row)

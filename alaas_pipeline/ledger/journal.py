@@ -1,8 +1,11 @@
 """The effect journal: what we are about to do on somebody else's server, written before it is sent.
 
-An effect goes `intended` → `done` (our request was answered) or `adopted` (we found that it had happened). `failed`
-means refused for good reasons that a person can mend; the same operation is tried again. `needs_person` means that what
-was found is ambiguous.
+An effect goes `intended` → `done` (our request was answered) or `adopted` (we found that it had happened). `failed` means refused for good
+reasons that a person can mend, or that what it made is of no use any more; the operation is tried again. `needs_person` means that what was
+found is ambiguous.
+
+Kinds on Avala: `upload` (presign and send the files), `dataset` (finalise), `clone`, `approve`, `export`, and the changes of status `pause`,
+`resume`, `cancel`, `archive`. An effect on a whole pool, as a hosted pool service would have (create, add, select), has no round.
 """
 
 import uuid
@@ -11,7 +14,10 @@ from dataclasses import dataclass
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger.database import Transaction, now
 
+AVALA = "avala"
 SETTLED = ("done", "adopted")
+# The state of a round that the newest settled effect of a kind speaks for, the furthest first.
+_SPEAKS_FOR = (("export", "exported"), ("approve", "approved"), ("clone", "cloned"), ("dataset", "uploaded"))
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,9 @@ class Effect:
     """One operation on a remote service. `sends` counts requests that may have reached it."""
 
     operation_id: str
+    service: str
     pool: str
-    round: str
+    round: str | None
     kind: str
     attempt: int
     remote_name: str
@@ -29,59 +36,88 @@ class Effect:
     remote_uid: str | None
     sends: int
     message: str | None
+    intended_at: str
+    updated_at: str
 
     @property
     def settled(self) -> bool:
         """Whether the effect is known to have happened."""
         return self.state in SETTLED
 
+    @property
+    def spent(self) -> bool:
+        """Whether it happened and what it made is of no use any more: the next attempt is an operation of its own."""
+        return self.state == "failed" and self.remote_uid is not None
+
+    @property
+    def subject(self) -> str:
+        """The round, or the pool, that the effect is about."""
+        return self.round or self.pool
+
 
 _COLUMNS = ", ".join(Effect.__dataclass_fields__)
 
 
 def intend(
-    tx: Transaction, pool: str, round_key: str, kind: str, remote_name: str, payload_digest: str, attempt: int = 1
+    tx: Transaction,
+    pool: str,
+    round_key: str | None,
+    kind: str,
+    remote_name: str,
+    payload_digest: str,
+    attempt: int = 1,
+    service: str = AVALA,
 ) -> Effect:
     """Write the intent, or return the one that is there.
 
     Raises:
         UserError: the operation was intended before with another payload.
     """
-    found = find(tx, round_key, kind, attempt)
+    found = find(tx, round_key or pool, kind, attempt, service)
     if found is None:
         at = now()
         tx.insert(
             "effects",
             [
                 {
-                    "operation_id": str(uuid.uuid4()), "pool": pool, "round": round_key, "kind": kind, "attempt": attempt,
-                    "remote_name": remote_name, "payload_digest": payload_digest, "state": "intended", "sends": 0,
+                    "operation_id": str(uuid.uuid4()), "service": service, "pool": pool, "round": round_key, "kind": kind,
+                    "attempt": attempt, "remote_name": remote_name, "payload_digest": payload_digest, "state": "intended", "sends": 0,
                     "intended_at": at, "updated_at": at,
                 }
             ],
         )  # fmt: skip
-        found = find(tx, round_key, kind, attempt)
+        found = find(tx, round_key or pool, kind, attempt, service)
         assert found is not None
+        tx.note(f"{found.subject}: {kind} {attempt} intended as '{remote_name}'")
     if (found.payload_digest, found.remote_name) != (payload_digest, remote_name):
         raise UserError(
-            f"Round {round_key}: '{kind}' was begun for '{found.remote_name}' and is now asked for with other contents. Nothing was sent; "
+            f"{'Round' if round_key else 'Pool'} {found.subject}: '{kind}' was begun for '{found.remote_name}' and is now asked for with other contents. Nothing was sent; "
             "restore the ledger, or refuse the round and open the next one."
         )
     return found
 
 
-def find(tx: Transaction, round_key: str, kind: str, attempt: int | None = None) -> Effect | None:
-    """Return the effect of that kind (the newest attempt unless told), or None."""
+def find(tx: Transaction, subject: str, kind: str, attempt: int | None = None, service: str = AVALA) -> Effect | None:
+    """Return a round's (or pool's) effect of that kind, the newest attempt unless told, or None."""
     row = tx.row(
-        f"SELECT {_COLUMNS} FROM effects WHERE round = ? AND kind = ? AND attempt = coalesce(?, attempt) ORDER BY attempt DESC LIMIT 1",
-        round_key, kind, attempt,
+        f"SELECT {_COLUMNS} FROM effects WHERE coalesce(round, pool) = ? AND kind = ? AND service = ? "
+        "AND attempt = coalesce(?, attempt) ORDER BY attempt DESC LIMIT 1",
+        subject, kind, service, attempt,
     )  # fmt: skip
     return Effect(**row) if row else None
+
+
+def of_pool(tx: Transaction, pool: str) -> list[Effect]:
+    """Return all effects of a pool, in the order in which they were intended."""
+    return [
+        Effect(**row) for row in tx.rows(f"SELECT {_COLUMNS} FROM effects WHERE pool = ? ORDER BY intended_at", pool)
+    ]
 
 
 def sending(tx: Transaction, effect: Effect) -> None:
     """Note that a request is about to leave."""
     tx.run("UPDATE effects SET sends = sends + 1, updated_at = ? WHERE operation_id = ?", now(), effect.operation_id)
+    tx.note(f"{effect.subject}: {effect.kind} {effect.attempt} is about to be sent")
 
 
 def settle(
@@ -92,9 +128,21 @@ def settle(
         "UPDATE effects SET state = ?, remote_uid = coalesce(?, remote_uid), message = ?, updated_at = ? WHERE operation_id = ?",
         state, remote_uid, message, now(), effect.operation_id,
     )  # fmt: skip
+    tx.note(f"{effect.subject}: {effect.kind} {effect.attempt} {state}" + (f" ({remote_uid})" if remote_uid else ""))
 
 
 def remote_uid(tx: Transaction, round_key: str, kind: str) -> str | None:
-    """Return the remote object's uid of the newest settled effect of that kind."""
+    """Return the remote object's uid of the newest effect of that kind; None when there is none or it is of no use any more."""
     found = find(tx, round_key, kind)
-    return found.remote_uid if found else None
+    return found.remote_uid if found and not found.spent else None
+
+
+def furthest(tx: Transaction, round_key: str) -> str:
+    """Return the state that the round's effects speak for: the settled ones, and an export, which only a finished project is asked for."""
+    for kind, state in _SPEAKS_FOR:
+        effect = find(tx, round_key, kind)
+        if effect and effect.settled:
+            return state
+        if effect and kind == "export":
+            return "labelled"
+    return "quoted"

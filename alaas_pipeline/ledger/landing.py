@@ -45,6 +45,7 @@ def record(
     if known is not None:
         return known
     version = tx.value("SELECT coalesce(max(version), 0) + 1 FROM landings WHERE round = ?", round_key)
+    tx.note(f"{round_key}: export {export_uid} landed as version {version}, {len(outcomes)} images")
     tx.insert(
         "landings",
         [
@@ -73,6 +74,11 @@ def record(
         ],
     )
     return version
+
+
+def files(tx: Transaction, round_key: str) -> list[str]:
+    """Return the stored files of a round's landed exports, oldest first."""
+    return tx.column("SELECT file FROM landings WHERE round = ? ORDER BY version", round_key)
 
 
 def current(tx: Transaction, round_key: str) -> list[Row]:

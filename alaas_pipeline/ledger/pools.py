@@ -46,6 +46,7 @@ def bind(tx: Transaction, pool: str, wanted: Binding) -> None:
             "UPDATE pools SET platform = ?, base_url = ?, account_uid = ?, owner = ?, bound_at = ? WHERE pool = ?",
             wanted.platform, wanted.base_url, wanted.account_uid, wanted.owner, now(), pool,
         )  # fmt: skip
+        tx.note(f"{pool}: bound to {wanted.platform}, owner {wanted.owner}")
         return
     check_bound(tx, pool, **vars(wanted))
 
@@ -67,26 +68,16 @@ def check_bound(tx: Transaction, pool: str, **wanted: str) -> None:
 
 
 def use_encoder(tx: Transaction, pool: str, encoder: str, encoder_id: str) -> None:
-    """Remember the encoder of the pool's vectors; another one is refused once there are vectors.
-
-    Raises:
-        UserError: the pool holds vectors of another encoder.
-    """
-    current = tx.value("SELECT encoder_id FROM pools WHERE pool = ?", pool)
-    vectors = tx.value(
-        "SELECT count(*) FROM embeddings WHERE pool = ? AND encoder_id = ? AND part IS NOT NULL", pool, current
-    )
-    if vectors and current != encoder_id:
-        raise UserError(
-            f"Pool '{pool}' holds {vectors:,} vectors of encoder '{current}', and pools.yaml now asks for '{encoder_id}', which would "
-            "embed and charge every image anew. Set the encoder back, or declare a new pool for the other one; nothing was charged."
-        )
-    tx.run("UPDATE pools SET encoder = ?, encoder_id = ? WHERE pool = ?", encoder, encoder_id, pool)
+    """Let the vectors of this encoder serve the pool from now on."""
+    if (encoder, encoder_id) != serving(tx, pool):
+        tx.run("UPDATE pools SET encoder = ?, encoder_id = ? WHERE pool = ?", encoder, encoder_id, pool)
+        tx.note(f"{pool}: vectors of {encoder_id} serve")
 
 
-def known_encoder_id(tx: Transaction, pool: str, encoder: str) -> str | None:
-    """Return the encoder id that this setting stood for last time, or None."""
-    return tx.value("SELECT encoder_id FROM pools WHERE pool = ? AND encoder = ?", pool, encoder)
+def serving(tx: Transaction, pool: str) -> tuple[str, str] | None:
+    """Return the encoder whose vectors serve the pool, as pools.yaml named it, and its id; None before the first embedding."""
+    row = tx.row("SELECT encoder, encoder_id FROM pools WHERE pool = ?", pool)
+    return (row["encoder"], row["encoder_id"]) if row and row["encoder_id"] else None
 
 
 def encoder_id(tx: Transaction, pool: str) -> str | None:

@@ -16,6 +16,11 @@ def plan(tx: Transaction, round_key: str, names: dict[str, str]) -> None:
     )
 
 
+def forget(tx: Transaction, round_key: str) -> None:
+    """Note that nothing of the round is stored on the platform any more."""
+    tx.run("UPDATE pushed_images SET uploaded_at = NULL WHERE round = ?", round_key)
+
+
 def planned(tx: Transaction, round_key: str) -> list[Row]:
     """Return digest, file name and time of upload (None while not sent), in order of name."""
     return tx.rows(
@@ -25,11 +30,10 @@ def planned(tx: Transaction, round_key: str) -> list[Row]:
 
 def uploaded(tx: Transaction, round_key: str, digests: list[str]) -> None:
     """Note that these images are stored on the platform."""
-    at = now()
-    for digest in digests:
-        tx.run(
-            "UPDATE pushed_images SET uploaded_at = ? WHERE round = ? AND digest = ? AND uploaded_at IS NULL",
-            at,
-            round_key,
-            digest,
-        )
+    if digests:
+        with tx.given([{"digest": digest} for digest in digests]):
+            tx.run(
+                "UPDATE pushed_images SET uploaded_at = ? WHERE round = ? AND uploaded_at IS NULL "
+                "AND digest IN (SELECT digest FROM given)",
+                now(), round_key,
+            )  # fmt: skip

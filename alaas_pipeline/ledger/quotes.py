@@ -4,11 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from alaas_pipeline.config import Approval
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import credits, journal, rounds
 from alaas_pipeline.ledger.database import Transaction, now
-from alaas_pipeline.money import show_money, to_micros
+from alaas_pipeline.money import show_money
+
+# What the platform calls a project that costs money.
+BILLED = ("active", "paused", "completed")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Quote:
 
 @dataclass(frozen=True)
 class Decision:
-    """Who accepted or refused which quote."""
+    """Who accepted or refused which quote, when, and the terms that it was checked against."""
 
     round: str
     quote_digest: str
@@ -40,6 +42,8 @@ class Decision:
     decided_by: str
     images: int
     total_micros: int
+    allowed_by: str | None
+    decided_at: str
 
 
 def manifest_digest(digests: list[str]) -> str:
@@ -67,6 +71,7 @@ def make(tx: Transaction, round_key: str, digests: list[str], price_micros: int,
     stored = find(tx, round_key)
     if stored is None:
         tx.insert("quotes", [{**vars(quote), "quoted_at": now()}])
+        tx.note(f"{round_key}: quoted as {digest}, {quote.images} images for at most {quote.total}")
     elif stored != quote:
         raise UserError(
             f"Round {round_key} is quoted as {stored.digest} and its picks now price as {digest}. Nothing was sent; restore the ledger."
@@ -86,7 +91,7 @@ def find(tx: Transaction, round_key: str) -> Quote | None:
 def decision(tx: Transaction, round_key: str) -> Decision | None:
     """Return what was decided on the round's quote, or None."""
     row = tx.row(
-        "SELECT round, quote_digest, decision, decided_by, images, total_micros FROM decisions WHERE round = ?",
+        f"SELECT {', '.join(Decision.__dataclass_fields__)} FROM decisions WHERE round = ?",
         round_key,
     )
     return Decision(**row) if row else None
@@ -107,7 +112,7 @@ def accept(tx: Transaction, round_key: str, quote_digest: str, decided_by: str) 
             f"'{quote_digest}' is not the quote of round {round_key}, which is {quote.digest}: {quote.images} images for at most {quote.total}. "
             f"If that is what you accept: alaas-pipeline approve {round_key} --quote {quote.digest}"
         )
-    return _decide(tx, quote, "accepted", decided_by)
+    return decide(tx, quote, "accepted", decided_by, f"the quote {quote.digest}, typed")
 
 
 def refuse(tx: Transaction, round_key: str, decided_by: str) -> None:
@@ -119,34 +124,20 @@ def refuse(tx: Transaction, round_key: str, decided_by: str) -> None:
         UserError: the round has ended, is approved already, or its approval may have been sent.
     """
     quote, current = find(tx, round_key), rounds.get(tx, round_key)
+    if current.project_status in BILLED:
+        raise UserError(
+            f"The project of round {round_key} is {current.project_status} on Avala, so its images are being billed. To stop that: "
+            f"alaas-pipeline cancel {round_key}"
+        )
     if quote is not None:
         made, approval = decision(tx, round_key), journal.find(tx, round_key, "approve")
         certain = approval is None or not approval.sends or approval.state == "failed"
         if made and made.decision == "accepted" and certain:
             tx.run("DELETE FROM decisions WHERE round = ?", round_key)
-        _decide(tx, quote, "refused", decided_by)
+            tx.note(f"{round_key}: the yes of {made.decided_by} to {quote.digest} is taken back")
+        decide(tx, quote, "refused", decided_by)
     credits.void_open(tx, current.pool, f"select:{round_key}:", "the round was refused")
     rounds.advance(tx, round_key, "refused", f"refused by {decided_by}")
-
-
-def apply_policy(tx: Transaction, round_key: str, approval: Approval) -> tuple[Decision | None, str]:
-    """Let the pool's policy say yes when it may; return the decision, if any, and a sentence for people."""
-    quote, made = find(tx, round_key), decision(tx, round_key)
-    if quote is None or made is not None:
-        return made, "decided" if made else "no quote yet"
-    how = f"alaas-pipeline approve {round_key} --quote {quote.digest}"
-    offer = f"{quote.images} images for at most {quote.total}"
-    if approval.policy == "manual":
-        return None, f"Waiting for a person: {offer}. To accept: {how}"
-    assert approval.max_images_per_round is not None
-    assert approval.max_money_per_round is not None
-    limit = to_micros(approval.max_money_per_round)
-    if quote.images > approval.max_images_per_round or quote.total_micros > limit:
-        return None, (
-            f"Beyond the policy's limits of {approval.max_images_per_round} images and {show_money(limit, quote.currency)} a round: {offer}. "
-            f"A person may accept it: {how}"
-        )
-    return _decide(tx, quote, "accepted", "policy auto"), f"Accepted by policy: {offer}."
 
 
 def committed_micros(tx: Transaction, pool: str) -> dict[str, int]:
@@ -170,7 +161,14 @@ def was_approved(tx: Transaction, round_key: str) -> bool:
     )
 
 
-def _decide(tx: Transaction, quote: Quote, decision_word: str, decided_by: str) -> Decision:
+def decide(
+    tx: Transaction, quote: Quote, decision_word: str, decided_by: str, allowed_by: str | None = None
+) -> Decision:
+    """Store a decision, unless the same one stands already.
+
+    Raises:
+        UserError: the opposite was decided, or the round is past deciding.
+    """
     made = decision(tx, quote.round)
     if made is not None:
         if made.decision != decision_word:
@@ -181,6 +179,9 @@ def _decide(tx: Transaction, quote: Quote, decision_word: str, decided_by: str) 
     current = rounds.get(tx, quote.round)
     if current.ended or current.reached("approved"):
         raise UserError(f"Round {quote.round} is in state '{current.state}'; there is nothing left to decide.")
-    made = Decision(quote.round, quote.digest, decision_word, decided_by, quote.images, quote.total_micros)
-    tx.insert("decisions", [{**vars(made), "decided_at": now()}])
+    made = Decision(
+        quote.round, quote.digest, decision_word, decided_by, quote.images, quote.total_micros, allowed_by, now()
+    )
+    tx.insert("decisions", [vars(made)])
+    tx.note(f"{quote.round}: {quote.digest} {decision_word} by {decided_by}, {quote.images} images, {quote.total}")
     return made

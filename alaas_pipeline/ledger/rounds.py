@@ -14,7 +14,7 @@ MAIN_LINE = ("open", "selected", "quoted", "uploaded", "cloned", "approved", "la
 # States a round does not leave by itself.
 ENDED = ("landed", "refused", "canceled", "archived", "exhausted")
 # States in which a person has to act.
-STOPPED = ("paused", "export_failed", "needs_person")
+STOPPED = ("paused", "overdue", "export_failed", "needs_person")
 
 _ASIDE = {"needs_person", "refused"}
 ALLOWED: dict[str, set[str]] = {
@@ -27,8 +27,9 @@ ALLOWED: dict[str, set[str]] = {
     "paused": {"approved", "labelled", "canceled", "archived", "needs_person"},
     "labelled": {"exported", "export_failed", "archived", "needs_person"},
     "export_failed": {"labelled", "exported", "needs_person"},
-    "exported": {"landed", "export_failed", "needs_person"},
-    "needs_person": {*MAIN_LINE, "refused", "canceled", "archived", "paused"},
+    "exported": {"landed", "overdue", "export_failed", "needs_person"},
+    "overdue": {"exported", "landed", "export_failed", "needs_person"},
+    "needs_person": {*MAIN_LINE, "refused", "canceled", "archived", "paused", "export_failed"},
     "landed": set(),
     "refused": set(),
     "canceled": {"archived"},
@@ -51,10 +52,13 @@ class Round:
     tasks_total: int | None
     tasks_completed: int | None
     opened_at: str
+    # Until when the platform asked to be left alone (ISO 8601, UTC), and how often a person said "go on".
+    wait_until: str | None = None
+    retries: int = 0
 
     def reached(self, state: str) -> bool:
         """Say whether the round has passed `state` on the main line (states aside count where they branch off)."""
-        branch = {"paused": "approved", "export_failed": "labelled", "archived": "landed"}
+        branch = {"paused": "approved", "export_failed": "labelled", "overdue": "exported", "archived": "landed"}
         at = branch.get(self.state, self.state)
         return at in MAIN_LINE and MAIN_LINE.index(at) >= MAIN_LINE.index(state)
 
@@ -91,6 +95,7 @@ def open_next(tx: Transaction, settings: PoolSettings) -> Round:
             }
         ],
     )  # fmt: skip
+    tx.note(f"{key}: opened")
     return get(tx, key)
 
 
@@ -131,6 +136,32 @@ def advance(tx: Transaction, key: str, state: str, note: str | None = None) -> N
             f"Round {key} is in state '{current}' and cannot become '{state}'. Look at: alaas-pipeline status {key.split('.')[0]}"
         )
     tx.run("UPDATE rounds SET state = ?, note = ?, updated_at = ? WHERE round = ?", state, note, now(), key)
+    if state != current:
+        tx.note(f"{key}: {current} → {state}")
+
+
+def stay_away(tx: Transaction, key: str, until: str) -> None:
+    """Write until when (ISO 8601, UTC) the platform wants no call for this round."""
+    tx.run("UPDATE rounds SET wait_until = ? WHERE round = ?", until, key)
+
+
+def go_back(tx: Transaction, key: str, state: str, note: str) -> None:
+    """Put a round that nothing was billed for, or whose export was lost, back to an earlier state of the main line.
+
+    Raises:
+        UserError: the round has ended, or `state` does not lie behind it.
+    """
+    current = get(tx, key)
+    if current.ended or state not in MAIN_LINE or (current.state != "needs_person" and not current.reached(state)):
+        raise UserError(f"Round {key} is in state '{current.state}' and cannot go back to '{state}'.")
+    tx.run("UPDATE rounds SET state = ?, note = ?, updated_at = ? WHERE round = ?", state, note, now(), key)
+    tx.note(f"{key}: {current.state} → {state} again")
+
+
+def go_on(tx: Transaction, key: str, state: str, note: str) -> None:
+    """A person said so: put the round into `state`, count it, and forget any wait."""
+    advance(tx, key, state, note)
+    tx.run("UPDATE rounds SET retries = retries + 1, wait_until = NULL WHERE round = ?", key)
 
 
 def observe(tx: Transaction, key: str, project_status: str, total: int, completed: int) -> None:
@@ -153,4 +184,6 @@ def _round(row: Row) -> Round:
         tasks_total=row["tasks_total"],
         tasks_completed=row["tasks_completed"],
         opened_at=row["opened_at"],
+        wait_until=row["wait_until"],
+        retries=row["retries"],
     )

@@ -29,6 +29,7 @@ def record(
     metrics: dict[str, float],
 ) -> None:
     """Write a round's picks, in order. An image that any round picked before breaks the table's key."""
+    tx.note(f"{round_key}: picked {len(picks)} images")
     tx.insert(
         "selections",
         [

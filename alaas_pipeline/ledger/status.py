@@ -3,7 +3,7 @@
 from typing import Any
 
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import credits, images, journal, landing, pools, quotes, rounds, selections
+from alaas_pipeline.ledger import credits, images, journal, landing, losses, plans, pools, quotes, rounds, selections
 from alaas_pipeline.ledger.database import Ledger, Transaction
 from alaas_pipeline.money import MICROS
 
@@ -14,7 +14,8 @@ def status(ledger: Ledger, pool: str | None = None) -> dict[str, Any]:
     The document: `{"pools": [{pool, name, counts{total, selected, remaining, refused, duplicates, embedded}, credits{granted, reserved,
     spent, balance, spendable}, money{currency: amount committed}, rounds[{round, state, note, picked[], uploaded, labelled, refused,
     pending, quarantined, credits_spent, quote{digest, images, total, currency} or null, decision or null, dataset_uid, project_uid,
-    export_uid, project_status, tasks_total, tasks_completed}]}]}`. Keys are only ever added. Amounts of money are numbers in currency units.
+    export_uid, project_status, tasks_total, tasks_completed, wait_until}], plan or null}], lost_commits[{first_commit, last_commit, found_at,
+    what[]}]}`. Keys are only ever added. Amounts of money are numbers in currency units.
 
     Raises:
         UserError: the ledger has no such pool.
@@ -25,7 +26,10 @@ def status(ledger: Ledger, pool: str | None = None) -> dict[str, Any]:
             raise UserError(
                 f"The ledger has no pool '{pool}' yet. Materialize its 'images', or look at: alaas-pipeline status"
             )
-        return {"pools": [_pool(tx, key) for key in known if pool in (None, key)]}
+        return {
+            "pools": [_pool(tx, key) for key in known if pool in (None, key)],
+            "lost_commits": [{**vars(loss), "what": list(loss.what)} for loss in losses.unreconciled(tx)],
+        }
 
 
 def _pool(tx: Transaction, key: str) -> dict[str, Any]:
@@ -37,6 +41,15 @@ def _pool(tx: Transaction, key: str) -> dict[str, Any]:
         "credits": {**vars(held), "balance": held.balance, "spendable": held.spendable},
         "money": {currency: micros / MICROS for currency, micros in quotes.committed_micros(tx, key).items()},
         "rounds": [_round(tx, one) for one in rounds.of_pool(tx, key)],
+        "plan": _plan(plans.current(tx, key)),
+    }
+
+
+def _plan(plan: plans.EncoderPlan | None) -> dict[str, Any] | None:
+    if plan is None:
+        return None
+    return {
+        name: getattr(plan, name) for name in ("digest", "encoder", "images", "credits", "state", "decided_by", "offer")
     }
 
 
@@ -63,7 +76,13 @@ def _round(tx: Transaction, current: rounds.Round) -> dict[str, Any]:
         }
         if quote
         else None,
-        "decision": {"decision": decision.decision, "by": decision.decided_by, "quote": decision.quote_digest}
+        "decision": {
+            "decision": decision.decision,
+            "by": decision.decided_by,
+            "quote": decision.quote_digest,
+            "at": decision.decided_at,
+            "allowed_by": decision.allowed_by,
+        }
         if decision
         else None,
         "dataset_uid": journal.remote_uid(tx, current.key, "dataset"),
@@ -72,4 +91,5 @@ def _round(tx: Transaction, current: rounds.Round) -> dict[str, Any]:
         "project_status": current.project_status,
         "tasks_total": current.tasks_total,
         "tasks_completed": current.tasks_completed,
+        "wait_until": current.wait_until,
     }

@@ -11,7 +11,11 @@ def status_text(document: dict[str, Any]) -> str:
     """Return pools and rounds as short tables, each with what a person may have to do."""
     if not document["pools"]:
         return "No pool has been used yet. Materialize a pool's 'images' and 'embeddings', or run: alaas-pipeline demo"
-    return "\n\n".join(_pool(pool) for pool in document["pools"])
+    lost = [
+        f"The ledger lost commits {loss['first_commit']} to {loss['last_commit']} (found {loss['found_at']}). Run: alaas-pipeline reconcile"
+        for loss in document["lost_commits"]
+    ]
+    return "\n\n".join([*lost, *(_pool(pool) for pool in document["pools"])])
 
 
 def _pool(pool: dict[str, Any]) -> str:
@@ -32,6 +36,8 @@ def _pool(pool: dict[str, Any]) -> str:
     if pool["rounds"]:
         table = text_table(HEADERS, [_row(entry) for entry in pool["rounds"]])
         lines += ["", *(f"  {line}" for line in table.splitlines())]
+    if pool["plan"] and pool["plan"]["state"] == "proposed":
+        lines.append(f"  {pool['plan']['offer']}")
     newest = pool["rounds"][-1] if pool["rounds"] else None
     if newest and newest["note"] and newest["state"] != "landed":
         lines.append(f"  {newest['round']}: {newest['note']}")

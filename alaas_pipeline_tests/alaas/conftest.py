@@ -7,6 +7,9 @@ from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.home import Home
 from alaas_pipeline.ledger import Ledger
 from alaas_pipeline.store import Store
+from alaas_pipeline_tests.bench import bench, empty_ledger, server
+
+__all__ = ["bench", "empty_ledger", "server"]
 
 
 @pytest.fixture(scope="session")

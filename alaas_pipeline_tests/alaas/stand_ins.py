@@ -67,9 +67,9 @@ class TinyEncoder:
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def never() -> TinyEncoder:
+def never(name: str) -> TinyEncoder:
     """For calls that must not load an encoder."""
-    raise AssertionError("the encoder was loaded")
+    raise AssertionError(f"the encoder {name} was loaded")
 
 
 def fill_pool(
@@ -86,7 +86,7 @@ def fill_pool(
         images.record_scan(tx, settings.key, [file_row(name, name) for name in names], rows, [])
         if embed:
             pools.use_encoder(tx, settings.key, settings.encoder, ENCODER)
-            images.record_embedded(tx, settings.key, ENCODER, part, digests, {})
+            images.record_embedded(tx, settings.key, ENCODER, part, digests, {}, "embed:cats:1")
     if embed:
         vectors = np.random.default_rng(0).normal(size=(count, 16))
         write_part(service.store.local(part), digests, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -37,7 +37,7 @@ def part_files(service: PoolService) -> list[Path]:
 
 
 def embed(service: PoolService, source: WatchedSource, encoder: TinyEncoder | None = None) -> EmbedReport:
-    return service.embed(CATS, source, lambda: encoder or TinyEncoder())
+    return service.embed(CATS, source, lambda _: encoder or TinyEncoder())
 
 
 def refusals(service: PoolService) -> dict[str, str]:
@@ -119,7 +119,7 @@ def test_a_failure_of_the_moment_is_mended_by_the_next_look(
 def test_after_a_crash_each_image_is_charged_once(service: PoolService, source: WatchedSource) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         embed(service, source, TinyEncoder(fail_after=2))
-    assert service.usage("cats") == Credits(granted=100, reserved=15, spent=10)
+    assert service.usage("cats") == Credits(granted=100, reserved=0, spent=10)
     encoder = TinyEncoder()
     assert embed(service, source, encoder) == EmbedReport(ENCODER, 48, 3, 0, 15, 5)
     assert encoder.encoded == 3
@@ -136,7 +136,7 @@ def test_a_part_whose_receipt_was_lost_is_made_again(
         with pytest.raises(ZeroDivisionError):
             embed(service, source)
     assert len(part_files(service)) == 1
-    assert service.usage("cats") == Credits(granted=100, reserved=25, spent=0)
+    assert service.usage("cats") == Credits(granted=100, reserved=0, spent=0)
     assert embed(service, source).embedded_now == 5
     assert service.usage("cats") == Credits(granted=100, reserved=0, spent=25)
     assert service.check_embeddings("cats") == []
@@ -166,19 +166,8 @@ def test_a_source_that_fails_midway_condemns_no_image(service: PoolService, sour
     assert service.counts("cats").embedded == 5
 
 
-def test_another_encoder_is_refused_once_there_are_vectors(service: PoolService, source: WatchedSource) -> None:
-    embed(service, source)
-    other = pool_settings(encoder="ViT-B-32/openai", credit_grant=100)
-    with pytest.raises(
-        UserError, match=r"holds 5 vectors of encoder 'tiny-1', .* asks for 'other-1', .* nothing was charged"
-    ):
-        service.embed(other, source, lambda: TinyEncoder("other-1"))
-    assert service.usage("cats") == Credits(granted=100, reserved=0, spent=25)
-    assert service.embed(CATS, source, never).vectors == 5
-
-
 def test_a_pool_that_was_never_looked_through(service: PoolService, photos: Path) -> None:
-    assert service.embed(CATS, WatchedSource(photos), TinyEncoder) == EmbedReport(ENCODER, 0, 0, 0, 0, 0)
+    assert service.embed(CATS, WatchedSource(photos), lambda _: TinyEncoder()) == EmbedReport(ENCODER, 0, 0, 0, 0, 0)
     assert service.check_embeddings("cats") == []
     assert service.check_embeddings("dogs") == []
 
@@ -198,7 +187,7 @@ def test_a_part_that_is_lost_or_damaged_is_named(service: PoolService, source: W
     part = part_files(service)[1]
     harm(part)
     (problem,) = service.check_embeddings("cats")
-    assert problem == f"Pool 'cats': the vectors in {part} are {word}. Restore this file from a copy."
+    assert problem.startswith(f"Pool 'cats': the vectors in {part} are {word}. Restore this file from a copy, or ")
     with pytest.raises(UserError, match=word):
         service.embed(CATS, source, never)
 

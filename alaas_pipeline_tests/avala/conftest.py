@@ -13,6 +13,9 @@ from pydantic import SecretStr
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.retry import Timing
 from alaas_pipeline.avala.writes import AvalaWrites
+from alaas_pipeline_tests.bench import bench, empty_ledger, server
+
+__all__ = ["bench", "empty_ledger", "server"]
 
 BASE = "https://api.example.test/api/v1"
 KEY = "avk_canary_Zx81QpLm40"
@@ -111,9 +114,9 @@ def loopback() -> Iterator[Callable[[], Loopback]]:
         return started[-1]
 
     yield start
-    for one in started:
-        for client in one.clients:
+    for loop in started:
+        for client in loop.clients:
             client.close()
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    for one in servers:
+        one.shutdown()
+        one.server_close()

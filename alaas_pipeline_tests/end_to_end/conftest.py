@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from alaas_pipeline_tests.bench import bench, empty_ledger, server
 from alaas_pipeline_tests.end_to_end.world import World
+
+__all__ = ["bench", "empty_ledger", "server"]
 
 
 @pytest.fixture(scope="session")

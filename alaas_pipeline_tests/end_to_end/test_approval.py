@@ -64,7 +64,7 @@ def test_nothing_is_billed_before_a_yes_to_exactly_this_quote(world: World) -> N
             assert run(world, instance, "approve_round", key, config).success
         assert len(world.sandbox.effects("approve")) == 1
         assert world.status("pets")["money"] == {"USD": 0.15}
-        assert world.next_step("pets") == Step("request_export", key, "labelled")
+        assert world.next_step("pets") == Step("request_export", key, "attempt 1")
     assert world.leaks() == []
 
 
@@ -116,7 +116,7 @@ def test_a_typed_yes_lets_the_loop_go_on_and_a_typed_no_ends_the_round(world: Wo
         beyond = run(world, instance, "approve_round", third)
         assert beyond.success
         assert stored(beyond) == []
-        assert "Beyond the policy's limits of 2 images" in verdict(beyond, "is_accepted")[1]["waiting"]
+        assert "Beyond the policy's limits: 3 of 2 images this round." in verdict(beyond, "is_accepted")[1]["waiting"]
         assert len(world.sandbox.effects("approve")) == 1
     picks = [name for entry in world.status("pets")["rounds"] for name in entry["picked"]]
     assert len(picks) == len(set(picks)) == 9

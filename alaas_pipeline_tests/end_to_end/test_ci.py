@@ -74,7 +74,8 @@ def test_one_round_by_the_lines_of_the_readme(ci: World) -> None:
     pool = status_typed(ci)
     (landed,) = pool["rounds"]
     assert (landed["state"], landed["labelled"], landed["pending"]) == ("landed", 4, 0)
-    assert landed["decision"] == {"decision": "accepted", "by": "ci", "quote": offer["quote"]["digest"]}
+    decided = landed["decision"]
+    assert (decided["decision"], decided["by"], decided["quote"]) == ("accepted", "ci", offer["quote"]["digest"])
     assert pool["counts"]["embedded"] == 8
     assert [len(ci.sandbox.effects(kind)) for kind in ("finalise", "clone", "approve", "export")] == [1, 1, 1, 1]
     assert (ci.home.files / "pools/pets/training_set/current.json").is_file()

@@ -49,7 +49,7 @@ def test_the_version(pets: World) -> None:
 
 def test_an_empty_status_says_how_to_begin(pets: World) -> None:
     assert command("status").stdout.startswith("No pool has been used yet. Materialize a pool's 'images'")
-    assert json.loads(command("status", "--json").stdout) == {"pools": []}
+    assert json.loads(command("status", "--json").stdout) == {"pools": [], "lost_commits": []}
 
 
 def test_status_of_a_pool_that_is_declared_and_of_one_that_is_not(pets: World) -> None:
@@ -78,7 +78,9 @@ def test_the_life_of_a_round_typed(pets: World) -> None:
     accepted = command("approve", "pets.r0001", "--quote", quote, "--by", "Ada").stdout
     assert accepted.startswith("Accepted: 4 images of pets.r0001 for at most 0.20 USD.\n")
     assert "--select pets/avala_approval --partition pets.r0001" in accepted
-    assert pets.status("pets")["rounds"][0]["decision"] == {"decision": "accepted", "by": "Ada", "quote": quote}
+    decided = pets.status("pets")["rounds"][0]["decision"]
+    assert (decided["decision"], decided["by"], decided["quote"]) == ("accepted", "Ada", quote)
+    assert decided["allowed_by"] == f"the quote {quote}, typed"
     assert pets.sandbox.effects("approve") == []
     assert command("refuse", "pets.r0001").stdout.startswith("Refused: pets.r0001. Nothing is billed.")
     assert pets.status("pets")["rounds"][0]["state"] == "refused"

@@ -104,7 +104,7 @@ def test_an_auto_pool_reaches_two_landed_rounds_by_ticks_alone(world: World) -> 
         "pets:prepare_pool::0",
         "pets.r0001:prepare_round::0",
         "pets.r0001:approve_round:asked:0",
-        "pets.r0001:request_export:labelled:0",
+        "pets.r0001:request_export:attempt 1:0",
     ]
     # A new DAGSTER_HOME learns the rounds from the ledger.
     world.home.dagster.rename(world.root / "lost")
@@ -218,6 +218,6 @@ def test_a_pool_whose_platform_is_down_does_not_stop_the_other(world: World, sec
         second_sandbox.restart()
         while not second_sandbox.effects("export"):
             assert daemon.tick()
-    assert daemon.run_keys.count("far.r0001:request_export:labelled:0") == 1
+    assert daemon.run_keys.count("far.r0001:request_export:attempt 1:0") == 1
     assert far_runs == ["far:prepare_pool::0", "far.r0001:prepare_round::0", "far.r0001:approve_round:asked:0"]
     assert len(second_sandbox.effects("approve")) == 1

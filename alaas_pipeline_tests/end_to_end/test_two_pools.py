@@ -112,7 +112,7 @@ def test_rounds_wait_visibly_for_people_and_every_image_is_accounted_for(world: 
         assert state(world, "open")[0] == "approved"
 
         answer_by_hand(world, world.status("open")["rounds"][0]["project_uid"])
-        assert world.next_step("open") == Step("request_export", first, "labelled")
+        assert world.next_step("open") == Step("request_export", first, "attempt 1")
         world.land_rounds(instance, "open", 1)
         assert set(labels(world, "open").values()) == {"cat"}
 

@@ -19,7 +19,8 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ledger(empty_ledger: Path, tmp_path: Path) -> Ledger:
     """A ledger with the pool `cats`."""
-    return Ledger(Path(shutil.copy(empty_ledger, tmp_path / "ledger.duckdb")))
+    shutil.copy(f"{empty_ledger}.commits", tmp_path)
+    return Ledger(Path(shutil.copy(empty_ledger, tmp_path)))
 
 
 @pytest.fixture

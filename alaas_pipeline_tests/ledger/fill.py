@@ -40,7 +40,7 @@ def add_images(tx: Transaction, *names: str, pool: str = "cats", embed: bool = T
     digests = [digest(name) for name in names]
     if embed:
         pools.use_encoder(tx, pool, "efficientnet-lite0", ENCODER)
-        images.record_embedded(tx, pool, ENCODER, f"{names[0]}.parquet", digests, {})
+        images.record_embedded(tx, pool, ENCODER, f"{names[0]}.parquet", digests, {}, "embed:cats:1")
     return digests
 
 

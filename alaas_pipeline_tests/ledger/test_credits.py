@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -117,6 +118,91 @@ def test_what_a_round_cost(tx: Transaction) -> None:
         credits.settle(tx, "cats", operation, number * 10, "x", "cats.r0001")
     assert credits.spent_on(tx, "cats.r0001") == 30
     assert credits.spent_on(tx, "cats.r0002") == 0
+
+
+def spend(tx: Transaction, operation: str, reserved: int, cost: int) -> None:
+    credits.grant_up_to(tx, "cats", 100)
+    credits.reserve(tx, "cats", operation, reserved, "x")
+    credits.settle(tx, "cats", operation, cost, "x")
+
+
+@pytest.mark.parametrize("amount", [1, 30])
+def test_a_refund_gives_back_once(tx: Transaction, amount: int) -> None:
+    spend(tx, "a", 40, 30)
+    for again in (amount, amount, 1):
+        credits.refund(tx, "cats", "a", again, "lost")
+        assert credits.credits(tx, "cats") == Credits(granted=100, reserved=0, spent=30 - amount)
+    assert [kind for kind, _ in entries(tx)].count("refund") == 1
+    assert credits.broken(tx, "cats") == []
+
+
+@pytest.mark.parametrize("amount", [31, 40, 0, -1])
+def test_a_refund_is_never_more_than_was_posted(tx: Transaction, amount: int) -> None:
+    spend(tx, "a", 40, 30)
+    with pytest.raises(ValueError, match=f"cannot be refunded {amount} credits: posted 30"):
+        credits.refund(tx, "cats", "a", amount, "lost")
+    assert credits.credits(tx, "cats").spent == 30
+
+
+def test_what_was_not_posted_is_not_refunded(tx: Transaction) -> None:
+    spend(tx, "void", 40, 0)
+    credits.reserve(tx, "cats", "open", 40, "x")
+    for operation in ("void", "open", "never"):
+        with pytest.raises(ValueError, match="cannot be refunded 1 credits: posted 0"):
+            credits.refund(tx, "cats", operation, 1, "lost")
+
+
+def test_nothing_is_voided_after_it_was_posted(tx: Transaction) -> None:
+    spend(tx, "a:1", 40, 40)
+    spend(tx, "a:2", 40, 10)
+    assert credits.void_open(tx, "cats", "a:", "interrupted") == 0
+    for operation in ("a:1", "a:2"):
+        with pytest.raises(ValueError, match="open reservation None"):
+            credits.settle(tx, "cats", operation, 0, "void")
+    assert credits.credits(tx, "cats") == Credits(granted=100, reserved=0, spent=50)
+
+
+PLANT = (
+    "INSERT INTO credit_entries (operation_id, kind, pool, from_account, to_account, credits, note, entered_at) "
+    "VALUES ('x', ?, 'cats', ?, ?, ?, '', 'now')"
+)
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        ([("post", "reserved", "spent", 50)], "a balance is below zero"),
+        ([("post", "reserved", "spent", 5)], "operation x does not balance"),
+        ([("void", "reserved", "spendable", 5)], "operation x does not balance"),
+        ([("refund", "spent", "spendable", 5)], "operation x does not balance"),
+        ([("reserve", "spendable", "reserved", 5), ("post", "reserved", "spent", 4)], "-?[0-9]+ credits are reserved, and"),
+        ([("reserve", "spendable", "reserved", 5), ("post", "reserved", "spent", 6)], "operation x does not balance"),
+        (
+            [("reserve", "spendable", "reserved", 5), ("post", "reserved", "spent", 3), ("void", "reserved", "spendable", 3)],
+            "operation x does not balance",
+        ),
+        (
+            [("reserve", "spendable", "reserved", 5), ("post", "reserved", "spent", 5), ("refund", "spent", "spendable", 6)],
+            "operation x does not balance",
+        ),
+        ([("reserve", "spendable", "reserved", 500)], "a balance is below zero"),
+        ([("grant", "granted", "spendable", -100)], "a balance is below zero"),
+        ([("reserve", "spendable", "reserved", -5)], "'reserve' of operation x moves -5 credits from spendable to reserved"),
+        ([("grant", "granted", "spent", 5)], "'grant' of operation x moves 5 credits from granted to spent"),
+        ([("refund", "spent", "granted", 5)], "'refund' of operation x moves 5 credits from spent to granted"),
+        ([("gift", "granted", "spendable", 5)], "'gift' of operation x moves 5 credits"),
+        ([("grant", "nowhere", "spendable", 5)], "'grant' of operation x moves 5 credits from nowhere"),
+    ],
+)  # fmt: skip
+def test_planted_imbalances_are_found(tx: Transaction, planted: list[tuple[str, str, str, int]], told: str) -> None:
+    spend(tx, "a", 40, 30)
+    credits.refund(tx, "cats", "a", 10, "lost")
+    credits.reserve(tx, "cats", "b", 7, "x")
+    assert credits.broken(tx, "cats") == []
+    for row in planted:
+        tx.run(PLANT, *row)
+    assert any(re.match(told, problem) for problem in credits.broken(tx, "cats")), credits.broken(tx, "cats")
+    assert credits.broken(tx, "dogs") == []
 
 
 POOLS = itertools.count()

@@ -19,7 +19,9 @@ def test_counts_of_a_pool_with_a_bit_of_everything(tx: Transaction) -> None:
         ],
         ["d"],
     )  # fmt: skip
-    images.record_embedded(tx, "cats", ENCODER, "p2", [digest("anim")], {digest("odd"): "no usable vector"})
+    images.record_embedded(
+        tx, "cats", ENCODER, "p2", [digest("anim")], {digest("odd"): "no usable vector"}, "embed:cats:1"
+    )
     # a, b, c and the new one; d is gone.
     assert images.counts(tx, "cats") == Counts(total=4, selected=0, remaining=4, refused=4, duplicates=1, embedded=5)
     assert {row["path"]: row["reason"] for row in images.refusals(tx, "cats")} == {
@@ -74,7 +76,7 @@ def test_new_bytes_under_an_old_path_are_another_image(tx: Transaction) -> None:
 def test_failures_are_forgotten_but_vectors_are_not(tx: Transaction) -> None:
     add_images(tx, "a")
     add_images(tx, "b", embed=False)
-    images.record_embedded(tx, "cats", ENCODER, "p", [], {digest("b"): "could not be read"})
+    images.record_embedded(tx, "cats", ENCODER, "p", [], {digest("b"): "could not be read"}, "embed:cats:1")
     assert images.to_embed(tx, "cats", ENCODER) == []
     images.forget_failures(tx, "cats")
     assert images.to_embed(tx, "cats", ENCODER) == [digest("b")]

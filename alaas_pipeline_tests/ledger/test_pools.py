@@ -5,7 +5,7 @@ import pytest
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Transaction, images, pools
 from alaas_pipeline.ledger.pools import Binding
-from alaas_pipeline_tests.ledger.fill import add_images
+from alaas_pipeline_tests.ledger.fill import ENCODER, add_images, digest
 
 BOUND = Binding("avala", "https://api.avala.ai/api/v1", "account-1", "my-team")
 
@@ -41,22 +41,19 @@ def test_a_bound_pool_refuses_a_change(tx: Transaction, field: str, value: str) 
     assert pools.binding(tx, "cats") == BOUND
 
 
-def test_an_encoder_may_change_until_there_are_vectors(tx: Transaction) -> None:
-    assert pools.encoder_id(tx, "cats") is None
+def test_the_encoder_that_serves_is_the_one_last_set(tx: Transaction) -> None:
+    assert (pools.serving(tx, "cats"), pools.encoder_id(tx, "cats")) == (None, None)
+    assert pools.serving(tx, "unheard of") is None
     pools.use_encoder(tx, "cats", "a/b", "ab-1")
+    add_images(tx, "a")
     pools.use_encoder(tx, "cats", "c/d", "cd-1")
-    images.record_embedded(tx, "cats", "cd-1", "x", [], {"d": "no usable vector"})
-    pools.use_encoder(tx, "cats", "efficientnet-lite0", "lite-1")
-    add_images(tx, "a")
-    with pytest.raises(
-        UserError, match=r"holds 1 vectors of encoder 'tiny-1', .* asks for 'ab-1', .* nothing was charged"
-    ):
-        pools.use_encoder(tx, "cats", "a/b", "ab-1")
-    assert pools.encoder_id(tx, "cats") == "tiny-1"
+    assert (pools.serving(tx, "cats"), pools.encoder_id(tx, "cats")) == (("c/d", "cd-1"), "cd-1")
+    # The vectors of the one before stay.
+    assert images.embedded(tx, "cats", ENCODER) == [digest("a")]
 
 
-def test_another_name_for_the_same_weights_is_no_change(tx: Transaction) -> None:
-    add_images(tx, "a")
-    pools.use_encoder(tx, "cats", "local-dir:/models/lite0", "tiny-1")
-    assert pools.known_encoder_id(tx, "cats", "local-dir:/models/lite0") == "tiny-1"
-    assert pools.known_encoder_id(tx, "cats", "efficientnet-lite0") is None
+def test_only_a_change_of_the_serving_encoder_is_noted(tx: Transaction) -> None:
+    for name in ("a/b", "a/b", "local-dir:/models/ab"):
+        pools.use_encoder(tx, "cats", name, "ab-1")
+    assert tx.notes == ["cats: vectors of ab-1 serve"] * 2
+    assert pools.serving(tx, "cats") == ("local-dir:/models/ab", "ab-1")

@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 
-from alaas_pipeline.config import Approval
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Ledger, Transaction, credits, journal, quotes, rounds
 from alaas_pipeline.ledger.quotes import manifest_digest
@@ -104,7 +103,6 @@ def test_without_a_quote_there_is_nothing_to_decide(tx: Transaction) -> None:
         quotes.accept(tx, ROUND, "x", "Ada")
     with pytest.raises(UserError, match=r"no round 'cats\.r0007'"):
         quotes.accept(tx, "cats.r0007", "x", "Ada")
-    assert quotes.apply_policy(tx, ROUND, Approval()) == (None, "no quote yet")
 
 
 def test_a_round_without_a_quote_is_given_up_and_its_credits_come_back(tx: Transaction) -> None:
@@ -128,7 +126,6 @@ def test_a_no_ends_the_round_and_stands(tx: Transaction, digests: list[str]) -> 
     assert quotes.decision(tx, ROUND) == made
     with pytest.raises(UserError, match="was refused by Ada already; that stands"):
         quotes.accept(tx, ROUND, digest_of(tx), "Grace")
-    assert quotes.apply_policy(tx, ROUND, Approval(policy="auto", max_images_per_round=9, max_money_per_round=9)) == (made, "decided")  # type: ignore[arg-type] # fmt: skip
     assert quotes.committed_micros(tx, "cats") == {}
 
 
@@ -177,49 +174,6 @@ def test_a_round_that_ended_cannot_be_accepted(tx: Transaction, digests: list[st
     advance(tx, ROUND, "uploaded", "cloned", state)
     with pytest.raises(UserError, match=rf"is in state '{state}'; there is nothing left to decide"):
         quotes.accept(tx, ROUND, digest_of(tx), "Ada")
-
-
-def test_manual_waits_and_says_what_to_type(tx: Transaction, digests: list[str]) -> None:
-    made, sentence = quotes.apply_policy(tx, ROUND, Approval())
-    assert made is None
-    assert sentence == (
-        f"Waiting for a person: 3 images for at most 0.15 USD. To accept: alaas-pipeline approve {ROUND} --quote {digest_of(tx)}"
-    )
-    assert quotes.decision(tx, ROUND) is None
-
-
-@pytest.mark.parametrize(("most_images", "most_money"), [(3, "0.15"), (10, "1")])
-def test_auto_says_yes_within_its_limits(
-    tx: Transaction, digests: list[str], most_images: int, most_money: str
-) -> None:
-    policy = Approval.model_validate(
-        {"policy": "auto", "max_images_per_round": most_images, "max_money_per_round": most_money}
-    )
-    made, sentence = quotes.apply_policy(tx, ROUND, policy)
-    assert made is not None
-    assert (made.decision, made.decided_by) == ("accepted", "policy auto")
-    assert sentence == "Accepted by policy: 3 images for at most 0.15 USD."
-    assert quotes.apply_policy(tx, ROUND, policy) == (made, "decided")
-
-
-@pytest.mark.parametrize(("most_images", "most_money"), [(2, "1"), (3, "0.149999"), (3, "0")])
-def test_auto_leaves_what_is_beyond_to_a_person(
-    tx: Transaction, digests: list[str], most_images: int, most_money: str
-) -> None:
-    policy = Approval.model_validate(
-        {"policy": "auto", "max_images_per_round": most_images, "max_money_per_round": most_money}
-    )
-    made, sentence = quotes.apply_policy(tx, ROUND, policy)
-    assert made is None
-    assert f"Beyond the policy's limits of {most_images} images and " in sentence
-    assert f"alaas-pipeline approve {ROUND} --quote {digest_of(tx)}" in sentence
-    assert quotes.decision(tx, ROUND) is None
-    assert quotes.accept(tx, ROUND, digest_of(tx), "Ada").decision == "accepted"
-
-
-def test_a_policy_never_overrules_a_person(tx: Transaction, digests: list[str]) -> None:
-    person = quotes.accept(tx, ROUND, digest_of(tx), "Ada")
-    assert quotes.apply_policy(tx, ROUND, Approval()) == (person, "decided")
 
 
 def test_money_is_committed_once_the_approval_went_through(tx: Transaction, digests: list[str]) -> None:

@@ -39,8 +39,9 @@ def test_an_image_is_picked_once_in_the_life_of_a_pool(ledger: Ledger) -> None:
         assert [row["image_id"] for row in selections.picks(tx, ROUND)] == ["a.png"]
 
 
-def test_a_round_is_selected_once(tx: Transaction) -> None:
-    add_images(tx, "a.png", "b.png")
-    open_with_picks(tx, "a.png")
-    with pytest.raises(duckdb.ConstraintException):
+def test_a_round_is_selected_once(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        add_images(tx, "a.png", "b.png")
+        open_with_picks(tx, "a.png")
+    with pytest.raises(duckdb.ConstraintException), ledger.transaction() as tx:
         selections.record(tx, "cats", ROUND, [picked("b.png")], "coverage", ENCODER, {})

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import Ledger, credits, images, journal, landing, pools, pushes, quotes, rounds
+from alaas_pipeline.ledger import Ledger, credits, images, journal, landing, plans, pools, pushes, quotes, rounds
+from alaas_pipeline.ledger.commit_log import Commit
 from alaas_pipeline.ledger.status import status
 from alaas_pipeline_tests.ledger.fill import (
     ROUND,
@@ -19,15 +20,16 @@ from alaas_pipeline_tests.ledger.fill import (
 
 # A contract with scripts: keys may be added, never taken away or renamed.
 KEYS = {
-    "": ["pool", "name", "counts", "credits", "money", "rounds"],
+    "": ["pool", "name", "counts", "credits", "money", "rounds", "plan"],
     "counts": ["total", "selected", "remaining", "refused", "duplicates", "embedded"],
     "credits": ["granted", "reserved", "spent", "balance", "spendable"],
     "round": [
         "round", "state", "note", "opened_at", "picked", "uploaded", "labelled", "refused", "pending", "quarantined", "credits_spent",
         "quote", "decision", "dataset_uid", "project_uid", "export_uid", "project_status", "tasks_total", "tasks_completed",
+        "wait_until",
     ],
     "quote": ["digest", "images", "total", "currency"],
-    "decision": ["decision", "by", "quote"],
+    "decision": ["decision", "by", "quote", "at", "allowed_by"],
 }  # fmt: skip
 
 
@@ -56,7 +58,8 @@ def test_the_document_of_a_round_that_landed_and_one_that_is_open(ledger: Ledger
         open_with_picks(tx, "c")
     document = status(ledger)
     assert json.loads(json.dumps(document)) == document
-    assert list(document) == ["pools"]
+    assert list(document) == ["pools", "lost_commits"]
+    assert document["lost_commits"] == []
     (pool,) = document["pools"]
     first, second = pool["rounds"]
     seen: dict[str, dict[str, Any]] = {
@@ -68,18 +71,20 @@ def test_the_document_of_a_round_that_landed_and_one_that_is_open(ledger: Ledger
     assert pool["counts"] == {"total": 4, "selected": 3, "remaining": 1, "refused": 1, "duplicates": 0, "embedded": 4}
     assert pool["counts"]["total"] == pool["counts"]["selected"] + pool["counts"]["remaining"]
     assert pool["credits"] == {"granted": 1000, "reserved": 0, "spent": 50, "balance": 950, "spendable": 950}
+    assert pool["plan"] is None
+    assert first["decision"].pop("at") > first["opened_at"]
     opened_at = first.pop("opened_at")
     assert opened_at < second.pop("opened_at")
     assert first == {
         "round": ROUND, "state": "landed", "note": None, "picked": ["b", "a"], "uploaded": 2, "labelled": 1, "refused": 1, "pending": 0,
         "quarantined": 1, "credits_spent": 50, "quote": {"digest": quote.digest, "images": 2, "total": 0.15, "currency": "USD"},
-        "decision": {"decision": "accepted", "by": "Ada", "quote": quote.digest}, "dataset_uid": "dataset-uid", "project_uid": "clone-uid",
-        "export_uid": "export-uid", "project_status": "completed", "tasks_total": 2, "tasks_completed": 2,
+        "decision": {"decision": "accepted", "by": "Ada", "quote": quote.digest, "allowed_by": f"the quote {quote.digest}, typed"}, "dataset_uid": "dataset-uid", "project_uid": "clone-uid",
+        "export_uid": "export-uid", "project_status": "completed", "tasks_total": 2, "tasks_completed": 2, "wait_until": None,
     }  # fmt: skip
     assert second == {
         "round": "cats.r0002", "state": "selected", "note": None, "picked": ["c"], "uploaded": 0, "labelled": 0, "refused": 0, "pending": 0,
         "quarantined": 0, "credits_spent": 0, "quote": None, "decision": None, "dataset_uid": None, "project_uid": None, "export_uid": None,
-        "project_status": None, "tasks_total": None, "tasks_completed": None,
+        "project_status": None, "tasks_total": None, "tasks_completed": None, "wait_until": None,
     }  # fmt: skip
 
 
@@ -97,4 +102,23 @@ def test_one_pool_or_all(ledger: Ledger) -> None:
 def test_an_empty_ledger(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         tx.run("DELETE FROM pools")
-    assert status(ledger) == {"pools": []}
+    assert status(ledger) == {"pools": [], "lost_commits": []}
+
+
+def test_what_waits_for_a_person_or_the_platform_is_said(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        key = open_with_picks(tx)
+        rounds.stay_away(tx, key, "2026-11-22T10:00:00Z")
+        plan = plans.propose(tx, "cats", "a/b", "ab-1", "tiny-1", 4, 20)
+        number = tx.value("SELECT number + 2 FROM commits")  # this transaction is one more
+    ledger.log.append(Commit(number, "2026-11-22T09:00:00.000000Z", ("cats: something",)))
+    document = status(ledger)
+    (pool,) = document["pools"]
+    assert pool["rounds"][0]["wait_until"] == "2026-11-22T10:00:00Z"
+    assert pool["plan"] == {
+        "digest": plan.digest, "encoder": "a/b", "images": 4, "credits": 20, "state": "proposed", "decided_by": None, "offer": plan.offer,
+    }  # fmt: skip
+    (lost,) = document["lost_commits"]
+    assert (lost["first_commit"], lost["last_commit"]) == (number, number)
+    assert lost["what"] == ["2026-11-22T09:00:00.000000Z cats: something"]
+    assert json.loads(json.dumps(document)) == document
