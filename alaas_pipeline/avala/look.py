@@ -11,11 +11,15 @@ RUNNING = ("active", "completed", "paused", "canceled", "archived")
 
 
 class AmbiguousError(Exception):
-    """What was found cannot be resolved by a program; the text says what it is, `remedy` what a person can do about it."""
+    """What was found cannot be resolved by a program; the text says what it is, `remedy` what a person can do about it.
 
-    def __init__(self, text: str, remedy: str = "Look at it on Avala.") -> None:
+    `give_up` is the command that ends such a round, where what was being done does not tell.
+    """
+
+    def __init__(self, text: str, remedy: str = "Look at it on Avala.", give_up: str | None = None) -> None:
         super().__init__(text)
         self.remedy = remedy
+        self.give_up = give_up
 
 
 def project_of(client: AvalaClient, uid: str) -> Project:
@@ -53,6 +57,7 @@ def dataset_of(client: AvalaClient, uid: str) -> Dataset:
         raise AmbiguousError(
             f"its dataset {uid} is not on Avala any more",
             "To have it made anew (nothing is billed yet): alaas-pipeline reconcile --apply.",
+            "refuse",
         ) from None
 
 

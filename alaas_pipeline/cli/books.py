@@ -35,7 +35,8 @@ def reconcile(
         if apply and pool is None and reconciling.close_losses(pools, plans):
             typer.echo("The lost commits are reconciled: nothing else disagrees.")
             plans = [reconciling.without_losses(plan) for plan in plans]
-    typer.echo(plan_text(plans))
+    # What was lost concerns all pools, and is told once.
+    typer.echo(plan_text([*plans[:1], *map(reconciling.without_losses, plans[1:])]))
     if any(plan.drift for plan in plans):
         raise typer.Exit(DRIFT)
 

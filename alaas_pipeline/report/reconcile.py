@@ -16,7 +16,7 @@ def verdict(plans: Sequence[Plan]) -> str:
     drift = [finding for plan in plans for finding in plan.drift]
     if not drift:
         return "Ledger, Avala and files agree. Nothing is to be done."
-    safe = sum(finding.mend is not None for finding in drift)
+    safe = sum(finding.mend is not None or finding.kind == "loss" for finding in drift)
     many = "1 finding" if len(drift) == 1 else f"{len(drift)} findings"
     how = (
         f"{safe} of them can be mended here: alaas-pipeline reconcile --apply"

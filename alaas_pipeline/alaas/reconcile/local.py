@@ -20,7 +20,8 @@ def compare_losses(service: PoolService) -> Iterator[Finding]:
         what = "; ".join(loss.what) or "nothing that matters to rounds, effects, credits or money"
         yield Finding(
             "loss", f"commits {loss.first_commit} to {loss.last_commit}",
-            f"the ledger was damaged or restored from an older copy (found {loss.found_at}). Lost: {what}",
+            f"the ledger was damaged or restored from an older copy (found {loss.found_at}). It is closed with --apply once nothing else "
+            f"disagrees in any pool. Lost: {what}",
         )  # fmt: skip
 
 

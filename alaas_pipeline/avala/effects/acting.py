@@ -141,13 +141,15 @@ class Acting:
         try:
             yield
         except AmbiguousError as found:
-            give_up = _GIVE_UP.get(effect.kind, "cancel")
+            give_up = found.give_up or _GIVE_UP.get(effect.kind, "cancel")
             message = (
                 f"Round {effect.subject}: {found}. {found.remedy} When it is mended: alaas-pipeline retry {effect.subject}; "
                 f"to give the round up: alaas-pipeline {give_up} {effect.subject}"
             )
             with self.ledger.transaction() as tx:
-                if not effect.settled:
+                now = journal.find(tx, effect.subject, effect.kind, effect.attempt)
+                # A refusal stays one: it is certain that nothing came of it.
+                if now and not now.settled and now.state != "failed":
                     journal.settle(tx, effect, "needs_person", message=message)
                 rounds.advance(tx, effect.subject, "needs_person", message)
             raise NeedsPerson(message) from None

@@ -4,6 +4,7 @@ import logging
 
 from alaas_pipeline.avala import look
 from alaas_pipeline.avala.effects.acting import Acting
+from alaas_pipeline.avala.errors import ValidationFailed
 from alaas_pipeline.avala.models import Project
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Transaction, journal, pushes, quotes, rounds
@@ -19,13 +20,14 @@ def approve(acting: Acting, round_key: str) -> Project:
 
     Raises:
         UserError: no project, no acceptance, or the platform refused (plan, scope).
-        NeedsPerson: the project is gone or in a state that nobody expects.
+        NeedsPerson: the project or its dataset is gone, or the project is in a state that nobody expects.
     """
     with acting.round(round_key, "cloned", "avala_project") as current:
         with acting.ledger.transaction() as tx:
             accepted = _accepted(tx, round_key)
-            uid = journal.remote_uid(tx, round_key, "clone")
+            uid, dataset_uid = (journal.remote_uid(tx, round_key, kind) for kind in ("clone", "dataset"))
             assert uid is not None
+            assert dataset_uid is not None
             effect = journal.intend(tx, current.pool, round_key, "approve", uid, accepted.quote_digest)
         if effect.settled:
             with acting.stopping(effect):
@@ -36,7 +38,11 @@ def approve(acting: Acting, round_key: str) -> Project:
             return None if project.status == "pending-approval" else look.running(project)
 
         with acting.stopping(effect):
-            project, how = acting.perform(effect, no_longer_pending, lambda: acting.writes.approve(uid))
+            try:
+                project, how = acting.perform(effect, no_longer_pending, lambda: acting.writes.approve(uid))
+            except ValidationFailed:
+                look.dataset_of(acting.client, dataset_uid)
+                raise
         if project.status in ("canceled", "archived"):
             note = f"its project was {project.status} on Avala before it was approved here"
             with acting.ledger.transaction() as tx:

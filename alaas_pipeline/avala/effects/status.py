@@ -35,7 +35,7 @@ def change_status(acting: Acting, round_key: str, action: ProjectAction, by: str
 
     Raises:
         UserError: the round has no project, or its project is in a status from which this is not possible.
-        NeedsPerson: the project is gone (a `cancel` ends such a round).
+        NeedsPerson: the project is gone (a `cancel` or an `archive` ends such a round).
     """
     source, target = MOVES[action]
     with acting.alone(round_key) as current:
@@ -44,13 +44,13 @@ def change_status(acting: Acting, round_key: str, action: ProjectAction, by: str
         try:
             project = acting.client.project(uid)
         except NotFound:
-            if action != "cancel":
+            if action not in ("cancel", "archive"):
                 raise UserError(
                     f"Round {round_key}: its project {uid} is not on Avala any more. To end the round: alaas-pipeline cancel {round_key}"
                 ) from None
             with acting.ledger.transaction() as tx:
                 rounds.observe(tx, round_key, "gone", current.tasks_total or 0, current.tasks_completed or 0)
-                rounds.advance(tx, round_key, "canceled", f"canceled by {by}; its project is not on Avala any more")
+                rounds.advance(tx, round_key, target, f"{target} by {by}; its project is not on Avala any more")
                 return rounds.get(tx, round_key)
         if project.status == "pending-approval":
             raise UserError(
