@@ -83,11 +83,10 @@ def embed(ledger: Ledger, store: Store, home: Home, settings: PoolSettings, sour
         else:
             log.info("%s: every image has its vector; nothing is embedded or charged", pool)
         with ledger.transaction() as tx:
-            before = pools.encoder_id(tx, pool)
             finish(tx, pool, work)
-            serves = pools.encoder_id(tx, pool)
+            serves, due = pools.encoder_id(tx, pool), images.near_duplicates_due(tx, pool)
         assert serves is not None
-        if embedded or serves != before:
+        if due:
             _mark_near_duplicates(ledger, store, pool)
         with ledger.transaction() as tx:
             vectors = len(images.embedded(tx, pool, serves))

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alaas_pipeline.alaas.service import PoolService
+from alaas_pipeline.alaas.tariffs import embed_price
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.observe import EXPORTING, WATCHED, observe_export, observe_project, observe_waiting
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import journal, pools, quotes, rounds
+from alaas_pipeline.ledger import credits, images, journal, pools, quotes, rounds
 from alaas_pipeline.ledger.database import now
 from alaas_pipeline.ledger.rounds import Round
 
@@ -40,6 +41,8 @@ def ledger_step(service: PoolService, settings: PoolSettings) -> Step | Wait:
         current = rounds.latest(tx, pool)
     if not ready or not service.counts(pool).embedded:
         return Step("prepare_pool", None)
+    if (current is None or current.state in ("open", "landed")) and (unfinished := _unfinished(service, pool)):
+        return unfinished
     if current is None or current.state == "landed":
         try:
             current = service.open_round(settings)
@@ -81,6 +84,24 @@ def avala_step(
             last = journal.find(tx, current.key, "export")
         return Step("request_export", current.key, _occasion(current, f"attempt {(last.attempt if last else 0) + 1}"))
     return Wait(f"{current.key} is {current.state}: {current.note or 'the export is being made'}")
+
+
+def _unfinished(service: PoolService, pool: str) -> Step | Wait | None:
+    """An embedding that was killed is gone on with before anything is picked, if the pool can pay for the rest."""
+    with service.ledger.transaction() as tx:
+        left, due = (
+            len(images.to_embed(tx, pool, pools.encoder_id(tx, pool) or "")),
+            images.near_duplicates_due(tx, pool),
+        )
+        spendable = credits.credits(tx, pool).spendable + sum(
+            amount for _, amount in credits.open_reservations(tx, pool)
+        )
+    price = embed_price(left)
+    if price > spendable:
+        return Wait(
+            f"{left:,} images have no vector yet; they cost {price:,} credits and {spendable:,} may be spent. Raise credit_grant"
+        )
+    return Step("prepare_pool", None, f"{left} images left") if left or due else None
 
 
 def _approval(service: PoolService, current: Round) -> Step | Wait:

@@ -112,8 +112,22 @@ def embedded(tx: Transaction, pool: str, encoder_id: str) -> list[str]:
     )
 
 
+def near_duplicates_due(tx: Transaction, pool: str) -> bool:
+    """Say whether the vectors that serve the pool are others than those that near duplicates were marked for."""
+    return tx.value("SELECT near_duplicates_of FROM pools WHERE pool = ?", pool) != _served(tx, pool)
+
+
+def _served(tx: Transaction, pool: str) -> str | None:
+    return tx.value(
+        "SELECT p.encoder_id || ' ' || count(e.digest) FROM pools p LEFT JOIN embeddings e "
+        "ON e.pool = p.pool AND e.encoder_id = p.encoder_id AND e.part IS NOT NULL WHERE p.pool = ? GROUP BY p.encoder_id",
+        pool,
+    )
+
+
 def set_near_duplicates(tx: Transaction, pool: str, groups: dict[str, str]) -> None:
-    """Write each image's near-duplicate representative (digest -> digest)."""
+    """Write each image's near-duplicate representative (digest -> digest), and for which vectors that is."""
+    tx.run("UPDATE pools SET near_duplicates_of = ? WHERE pool = ?", _served(tx, pool), pool)
     tx.run("UPDATE images SET near_duplicate_of = NULL WHERE pool = ? AND near_duplicate_of IS NOT NULL", pool)
     pairs = [{"digest": one, "representative": other} for one, other in groups.items() if one != other]
     if pairs:

@@ -115,8 +115,11 @@ def of_pool(tx: Transaction, pool: str) -> list[Effect]:
 
 
 def sending(tx: Transaction, effect: Effect) -> None:
-    """Note that a request is about to leave."""
-    tx.run("UPDATE effects SET sends = sends + 1, updated_at = ? WHERE operation_id = ?", now(), effect.operation_id)
+    """Note that a request is about to leave: whatever was certain of an earlier one is so no more."""
+    tx.run(
+        "UPDATE effects SET state = 'intended', sends = sends + 1, updated_at = ? WHERE operation_id = ?",
+        now(), effect.operation_id,
+    )  # fmt: skip
     tx.note(f"{effect.subject}: {effect.kind} {effect.attempt} is about to be sent")
 
 

@@ -57,3 +57,13 @@ def test_kinds_and_rounds_are_apart(tx: Transaction) -> None:
     assert journal.remote_uid(tx, ROUND, "dataset") == "d-1"
     assert journal.remote_uid(tx, "cats.r0002", "dataset") is None
     assert journal.remote_uid(tx, ROUND, "clone") is None
+
+
+def test_once_sent_again_an_old_refusal_is_certain_no_more(tx: Transaction) -> None:
+    effect = journal.intend(tx, "cats", ROUND, "approve", "uid", "digest")
+    journal.sending(tx, effect)
+    journal.settle(tx, effect, "failed", message="refused")
+    journal.sending(tx, effect)
+    found = journal.find(tx, ROUND, "approve")
+    assert found is not None
+    assert (found.state, found.sends) == ("intended", 2)

@@ -54,6 +54,9 @@ CREATE TABLE encoder_plans (
 -- The operation that paid for the vector, so that a lost one is refunded.
 ALTER TABLE embeddings ADD COLUMN operation_id VARCHAR;
 
+-- For which vectors near duplicates are marked: the encoder's id and their number.
+ALTER TABLE pools ADD COLUMN near_duplicates_of VARCHAR;
+
 -- Which remote service an effect is on; an effect on a whole pool has no round.
 ALTER TABLE effects ADD COLUMN service VARCHAR DEFAULT 'avala';
 ALTER TABLE effects ALTER COLUMN round DROP NOT NULL;
