@@ -16,6 +16,8 @@ from alaas_pipeline_tests.faults.lying import Played, play, prepare
 from alaas_pipeline_tests.faults.lying_checker import strays, violations
 from alaas_pipeline_tests.faults.lying_schedule import Schedule, draw, kind, kinds, rule
 
+pytestmark = pytest.mark.faults
+
 SEEDS = range(300)
 # Cheap ones that hold every kind of fault between them. The others run under the marker `faults`.
 EVERY_DAY = (7, 12, 34, 35, 41, 55, 64, 71, 108, 120, 131, 145, 155, 199)

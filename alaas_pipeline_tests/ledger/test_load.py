@@ -6,6 +6,8 @@ from alaas_pipeline.ledger import Ledger, credits, losses
 from alaas_pipeline_tests.ledger import dying
 from alaas_pipeline_tests.ledger.dying import state
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize(
     ("processes", "each"), [(4, 15), pytest.param(8, 200, marks=[pytest.mark.faults, pytest.mark.timeout(1800)])]

@@ -9,6 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from alaas_pipeline_tests.builders import STEADY
 from alaas_pipeline_tests.ledger.machine import LedgerMachine
 
+pytestmark = pytest.mark.faults
+
 
 class Watched(LedgerMachine):
     """Notes how far its rounds came."""
