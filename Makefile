@@ -39,12 +39,12 @@ ui: $(VENV)/.demo ## Open the Dagster UI, with the local sandbox beside it
 test: export OPENBLAS_NUM_THREADS = 1
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/python -m pytest -n auto -m "not faults"
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults"
 
 faults: export OPENBLAS_NUM_THREADS = 1
 faults: export OMP_NUM_THREADS = 1
 faults: $(VENV)/.dev ## Kill it anywhere, lie to it, load it: the long sweeps
-	@$(BIN)/python -m pytest -n auto -m faults
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m faults
 
 mutants: $(VENV)/.dev ## Break one guard at a time in a copy, and see the tests fail
 	@$(BIN)/python -m alaas_pipeline_tests.mutants
