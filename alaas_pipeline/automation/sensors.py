@@ -16,15 +16,14 @@ from alaas_pipeline.ledger import rounds
 from alaas_pipeline.resources import Avala, Pools
 
 MAX_ATTEMPTS = 3
-# Seconds between two looks of a sensor.
-INTERVAL_S = int(os.environ.get("ALAAS_SENSOR_INTERVAL_S") or 30)
 
 
 def build_sensors(pools_settings: Sequence[PoolSettings], jobs: Sequence[AssetJob]) -> list[dg.SensorDefinition]:
     """Return the two sensors over all pools. Both start switched off; switch them on in the UI."""
+    every = _interval_s()
 
     @dg.sensor(
-        jobs=list(jobs), minimum_interval_seconds=INTERVAL_S,
+        jobs=list(jobs), minimum_interval_seconds=every,
         description="Prepares new pools, opens the next round while pool, credits and budget allow, and starts what was approved.",
     )  # fmt: skip
     def label_loop(context: dg.SensorEvaluationContext, pools: Pools) -> dg.SensorResult:
@@ -36,7 +35,7 @@ def build_sensors(pools_settings: Sequence[PoolSettings], jobs: Sequence[AssetJo
         return result
 
     @dg.sensor(
-        jobs=list(jobs), minimum_interval_seconds=INTERVAL_S,
+        jobs=list(jobs), minimum_interval_seconds=every,
         description="Looks at the projects and exports of open rounds on Avala, and asks for or lands what is ready.",
     )  # fmt: skip
     def avala_progress(context: dg.SensorEvaluationContext, pools: Pools, avala: Avala) -> dg.SensorResult:
@@ -48,6 +47,14 @@ def build_sensors(pools_settings: Sequence[PoolSettings], jobs: Sequence[AssetJo
         return _tick(context, pools_settings, lambda settings: avala_step(service, settings, hurried))
 
     return [label_loop, avala_progress]
+
+
+def _interval_s() -> int:
+    """Return the seconds between two looks of a sensor."""
+    given = os.environ.get("ALAAS_SENSOR_INTERVAL_S") or "30"
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(f"ALAAS_SENSOR_INTERVAL_S is '{given}'. Give whole seconds, for example 30.")
+    return int(given)
 
 
 def _register(instance: dg.DagsterInstance, service: PoolService, settings: PoolSettings) -> None:

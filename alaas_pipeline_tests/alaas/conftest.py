@@ -12,21 +12,12 @@ from alaas_pipeline_tests.bench import bench, empty_ledger, server
 __all__ = ["bench", "empty_ledger", "server"]
 
 
-@pytest.fixture(scope="session")
-def fresh_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty ledger, to be copied: making one takes longer than many tests."""
-    path = tmp_path_factory.mktemp("ledger") / "ledger.duckdb"
-    with Ledger(path).transaction():
-        pass
-    return path
-
-
 @pytest.fixture
-def service(fresh_ledger: Path, tmp_path: Path) -> PoolService:
+def service(empty_ledger: Path, tmp_path: Path) -> PoolService:
     """A pool service with nothing in it."""
     home = Home(tmp_path / "state")
     home.root.mkdir()
-    shutil.copy(fresh_ledger, home.ledger)
+    shutil.copy(empty_ledger, home.ledger)
     return PoolService(Ledger(home.ledger), Store(str(home.files)), home)
 
 

@@ -36,10 +36,7 @@ def compare(service: PoolService, effects: AvalaEffects, settings: PoolSettings)
 
 
 def apply(service: PoolService, plan: Plan) -> list[str]:
-    """Mend what is safe; return a line for each finding that was tried.
-
-    Losses count as reconciled once nothing else disagrees.
-    """
+    """Mend what is safe; return a line for each finding that was tried."""
     told = []
     for finding in plan.drift:
         if finding.mend is None:

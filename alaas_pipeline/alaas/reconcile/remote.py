@@ -51,7 +51,6 @@ class Known:
     effects: dict[str, Effect]
     quote: Quote | None
     decision: Decision | None
-    sent: int
 
 
 def look_around(client: AvalaClient, pool: str, owner: str) -> Remote:
@@ -85,9 +84,8 @@ def compare_rounds(ledger: Ledger, effects: AvalaEffects, pool: str, owner: str)
 
 def _known(tx: Transaction, current: Round) -> Known:
     found = {kind: journal.find(tx, current.key, kind) for kind in ("dataset", "clone", "approve", "export")}
-    sent = sum(row["uploaded_at"] is not None for row in pushes.planned(tx, current.key))
     effects = {kind: effect for kind, effect in found.items() if effect}
-    return Known(current, effects, quotes.find(tx, current.key), quotes.decision(tx, current.key), sent)
+    return Known(current, effects, quotes.find(tx, current.key), quotes.decision(tx, current.key))
 
 
 def _compare(ledger: Ledger, effects: AvalaEffects, one: Known, remote: Remote) -> Iterator[Finding]:
