@@ -6,6 +6,7 @@ happen; at every opening its last number is compared with the ledger's.
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,14 @@ class CommitLog:
 
     def last(self) -> int:
         """Return the number of the last commit that is logged whole; 0 when there is none."""
-        found = self._read(_TAIL) or self._read(None)
-        return found[-1].number if found else 0
+        for tail in (_TAIL, None):
+            for commit in self._read(tail, newest_first=True):
+                return commit.number
+        return 0
 
     def since(self, number: int) -> list[Commit]:
         """Return the logged commits after `number`, oldest first."""
-        return [commit for commit in self._read(None) if commit.number > number]
+        return [commit for commit in self._read() if commit.number > number]
 
     def append(self, commit: Commit) -> None:
         """Write one line, on the disk when this returns."""
@@ -52,22 +55,20 @@ class CommitLog:
         finally:
             os.close(handle)
 
-    def _read(self, tail: int | None) -> list[Commit]:
+    def _read(self, tail: int | None = None, *, newest_first: bool = False) -> Iterator[Commit]:
         try:
             with self.path.open("rb") as file:
                 if tail is not None:
                     file.seek(max(0, self.path.stat().st_size - tail))
-                text = file.read()
+                lines = file.read().split(b"\n")
         except FileNotFoundError:
-            return []
-        commits = []
-        for line in text.split(b"\n"):
+            return
+        for line in reversed(lines) if newest_first else lines:
             try:
                 entry = json.loads(line)
-                commits.append(Commit(entry["n"], entry["at"], tuple(entry["what"])))
+                yield Commit(entry["n"], entry["at"], tuple(entry["what"]))
             except (ValueError, KeyError, TypeError):
                 continue
-        return commits
 
     def _shorten(self) -> None:
         """Keep the newer half of a log that has grown long."""

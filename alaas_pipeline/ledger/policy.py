@@ -70,9 +70,11 @@ def _periods(tx: Transaction, quote: Quote, pool: str, limits: Limits) -> Iterat
     for name, (word, prefix) in zip(_names(), PERIODS.values(), strict=True):
         images, money = getattr(limits, f"max_images_{name}"), getattr(limits, f"max_money_{name}")
         where = f"{word}{'' if pool else ' over all pools'}"
-        used_images, used_micros = _accepted(tx, pool, quote.currency, now()[:prefix])
+        used_images, used_micros, others = _accepted(tx, pool, quote.currency, now()[:prefix])
         if images is not None:
             yield _term(where, used_images, quote.images, images, None)
+        if money is not None and pool and others:
+            yield False, f"what was accepted {word} in {others} cannot be counted in {quote.currency}"
         if money is not None:
             yield _term(where, used_micros, quote.total_micros, to_micros(money), quote.currency)
 
@@ -93,17 +95,22 @@ def _term(where: str, used: int, wanted: int, limit: int, currency: str | None) 
     return used + wanted <= limit, f"{so_far}{show(wanted)} of {show(limit)}{'' if currency else ' images'} {where}"
 
 
-def _accepted(tx: Transaction, pool: str, currency: str, since: str) -> tuple[int, int]:
-    """Sum images and money of all that was accepted (all pools when `pool` is empty) and not given up before it may have been billed."""
+def _accepted(tx: Transaction, pool: str, currency: str, since: str) -> tuple[int, int, str | None]:
+    """Sum all that was accepted (all pools when `pool` is empty) and not given up before it may have been billed.
+
+    Returns:
+        Images, money in `currency`, and the other currencies of it, if any.
+    """
     row = tx.row(
         "SELECT coalesce(sum(d.images), 0)::BIGINT AS images, "
-        "coalesce(sum(d.total_micros) FILTER (q.currency = ?), 0)::BIGINT AS micros "
+        "coalesce(sum(d.total_micros) FILTER (q.currency = ?), 0)::BIGINT AS micros, "
+        "string_agg(DISTINCT q.currency, ' and ' ORDER BY q.currency) FILTER (q.currency <> ?) AS others "
         "FROM decisions d JOIN quotes q ON q.round = d.round JOIN rounds r ON r.round = d.round "
         "WHERE d.decision = 'accepted' AND starts_with(d.decided_at, ?) AND (q.pool = ? OR ? = '') "
         "AND (r.state NOT IN ('refused', 'canceled', 'archived') OR EXISTS "
         "(SELECT 1 FROM effects e WHERE e.round = d.round AND e.kind = 'approve' AND (e.state IN ('done', 'adopted') OR "
         "(e.sends > 0 AND e.state <> 'failed'))))",
-        currency, since, pool, pool,
+        currency, currency, since, pool, pool,
     )  # fmt: skip
     assert row is not None
-    return row["images"], row["micros"]
+    return row["images"], row["micros"], row["others"]

@@ -11,8 +11,6 @@ from alaas_pipeline.ledger import rounds
 from alaas_pipeline.ledger.backup import backup, restore
 from alaas_pipeline_tests.bench import Bench, picture
 
-pytestmark = pytest.mark.faults
-
 KINDS = ("dataset", "clone", "approve", "export")
 
 

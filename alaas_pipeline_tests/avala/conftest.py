@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import respx
@@ -44,6 +45,12 @@ class FakeTime:
 @pytest.fixture
 def clock() -> FakeTime:
     return FakeTime()
+
+
+@pytest.fixture(params=["files", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """Where limits are kept: in files that processes share, or in memory."""
+    return tmp_path if request.param == "files" else None
 
 
 @pytest.fixture

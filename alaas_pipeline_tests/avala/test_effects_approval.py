@@ -154,6 +154,19 @@ def test_a_project_that_was_deleted_before_its_approval_needs_a_person(bench: Be
     assert bench.steer(key, "refuse") == f"Refused: {key}. Nothing is billed."
 
 
+def test_a_dataset_that_was_deleted_before_the_approval_needs_a_person(bench: Bench, key: str) -> None:
+    uid = bench.uid(key, "dataset")
+    bench.accept(key)
+    bench.sandbox.delete("dataset", uid)
+    with pytest.raises(NeedsPerson):
+        bench.perform("approve", key)
+    assert (bench.effect(key, "approve").state, bench.made("approve")) == ("failed", 0)
+    assert bench.state(key) == "needs_person"
+    assert f"its dataset {uid} is not on Avala any more" in bench.note(key)
+    assert f"to give the round up: alaas-pipeline refuse {key}" in bench.note(key)
+    assert bench.steer(key, "refuse") == f"Refused: {key}. Nothing is billed."
+
+
 def test_a_status_that_nobody_knows_approves_nothing(bench: Bench, key: str) -> None:
     bench.accept(key)
     bench.by_hand(key, "under-review")

@@ -148,7 +148,6 @@ def test_a_pool_stays_with_its_owner_and_its_account(world: World) -> None:
     one_of_each(world, 2)
 
 
-@pytest.mark.faults
 def test_a_low_rate_limit_is_waited_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(world, burst_per_second=6)
     met: list[int] = []

@@ -8,15 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
-from urllib.request import Request, urlopen
 
 import yaml
 
 from alaas_pipeline_tests.end_to_end.world import paint, pool_entry
+from alaas_pipeline_tests.faults.admin import admin_url, ask
 from alaas_pipeline_tests.faults.points import Message
 
 ROUNDS = 3
@@ -97,25 +96,17 @@ class Installation:
             shutil.copytree(self.root / "snapshots" / str(era), self.home)
         state = self.home / "sandbox"
         state.mkdir(parents=True, exist_ok=True)
-        endpoint = state / "endpoint.json"
-        endpoint.unlink(missing_ok=True)
-        pid = self.zygote.fork({"do": "sandbox", "state": str(state), "log": str(self.root / "sandbox.log")}, [])
+        (state / "endpoint.json").unlink(missing_ok=True)
+        log = self.root / "sandbox.log"
+        pid = self.zygote.fork({"do": "sandbox", "state": str(state), "log": str(log)}, [])
         try:
-            give_up = time.monotonic() + ANSWER_S
-            while not endpoint.exists():
-                assert time.monotonic() < give_up, (self.root / "sandbox.log").read_text()
-                time.sleep(0.002)
-            base = json.loads(endpoint.read_text())["base_url"]
-            self.admin_url = base.removesuffix("/api/v1") + "/_sandbox/"
+            self.admin_url = admin_url(state, log)
             yield
         finally:
             self.zygote.end(pid)
 
     def admin(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.admin_url + path, data, {"Content-Type": "application/json"})
-        with urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+        return ask(self.admin_url + path, body)
 
     def run(self, watch: Watch, haste: float, plant: str = "", log: str = "pipeline.log") -> dict[str, Any] | None:
         """Run a pipeline until it is done or `watch` has it killed.

@@ -6,24 +6,23 @@ import os
 import re
 import shutil
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import yaml
 
+from alaas_pipeline_tests import forking
 from alaas_pipeline_tests.end_to_end.world import paint, pool_entry
+from alaas_pipeline_tests.faults.admin import admin_url, ask
 from alaas_pipeline_tests.faults.lying_schedule import Crash, Schedule
 
-DRIVEN = "alaas_pipeline_tests.faults.lying_driven"
 STORM, HELPS = 6, 6
 # A machine that is busy with other things is slow, not stuck.
 LONGEST_S = 200.0
@@ -33,9 +32,6 @@ MENDING, GIVING_UP = ("reconcile", "retry", "approve", "resume"), ("refuse", "ca
 WORDS = re.compile(
     r"alaas-pipeline ((?:retry|refuse|cancel|archive|approve|resume|reconcile|status)(?: --?[a-z]+| [0-9a-f]{16}| [a-z_]+\.r\d{4}| pets)*)"
 )
-
-_context = get_context("forkserver")
-_context.set_forkserver_preload([DRIVEN])
 
 
 @dataclass
@@ -101,15 +97,10 @@ class Stage:
     def sandbox(self) -> Iterator[None]:
         state = self.root / "home" / "sandbox"
         state.mkdir(parents=True)
-        serving = start("serve", state, self.root / "sandbox.log", dict(self.schedule.sandbox))
+        log = self.root / "sandbox.log"
+        serving = start("serve", state, log, dict(self.schedule.sandbox))
         try:
-            endpoint, give_up = state / "endpoint.json", time.monotonic() + 60
-            while not endpoint.exists():
-                assert serving.is_alive(), (self.root / "sandbox.log").read_text()
-                assert time.monotonic() < give_up, (self.root / "sandbox.log").read_text()
-                time.sleep(0.002)
-            base = json.loads(endpoint.read_text())["base_url"]
-            self.admin_url = base.removesuffix("/api/v1") + "/_sandbox/"
+            self.admin_url = admin_url(state, log, serving.is_alive)
             yield
         finally:
             self.played.cpu += sum(map(int, Path(f"/proc/{serving.pid}/stat").read_text().split()[13:15])) / 100
@@ -117,10 +108,7 @@ class Stage:
             serving.join()
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self.admin_url + path, data, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+        return ask(self.admin_url + path, body, method)
 
     def run(
         self, crash: Crash | None = None, twins: bool = False, command: list[str] | None = None
@@ -173,9 +161,7 @@ class Stage:
 
 def start(what: str, *args: Any) -> ForkServerProcess:
     """Fork a process that does one of the things that the driven side can."""
-    process = _context.Process(target=_child, args=(what, *args), daemon=True)
-    process.start()
-    return process
+    return forking.start(_child, what, *args)
 
 
 def prepare(root: Path) -> Path:

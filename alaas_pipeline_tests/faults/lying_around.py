@@ -16,7 +16,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import httpx
 
@@ -24,6 +23,7 @@ from alaas_pipeline.avala import heed, look, observe, retry
 from alaas_pipeline.avala.effects import acting
 from alaas_pipeline.ledger import Ledger, database
 from alaas_pipeline.ledger.commit_log import Commit
+from alaas_pipeline_tests.faults.admin import ask
 from alaas_pipeline_tests.faults.lying_schedule import ROUTES, Crash, Hand, Schedule
 
 # So many seconds of the pipeline's clock are one on the wall; a wait is never longer there than a tenth of a second.
@@ -154,11 +154,7 @@ class Admin:
         self._done = done
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(self._url + path, data, {"Content-Type": "application/json"}, method=method)
-        with urlopen(request, timeout=60) as answer:
-            content = answer.read()
-        return json.loads(content) if content else None
+        return ask(self._url + path, body, method)
 
     def before(self, method: str, path: str, schedule: Schedule) -> None:
         """Do what is to be done just before this request of ours."""

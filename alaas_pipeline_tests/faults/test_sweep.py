@@ -66,7 +66,6 @@ def test_chains_leave_no_case_out(swept: Swept) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.faults
 @pytest.mark.parametrize("places", SOME, ids=" ".join)
 def test_every_kind_of_kill(
     swept: Swept, places: tuple[str, ...], record_property: Callable[[str, object], None]
@@ -90,7 +89,6 @@ def test_a_pipeline_that_does_not_look_before_it_acts_is_found_out(swept: Swept)
     assert "4 times clone for 3 rounds" in attempt(swept.installation, (case,), "careless")
 
 
-@pytest.mark.faults
 def test_a_pipeline_that_keeps_its_reservations_is_found_out(swept: Swept) -> None:
     case = Case(last(swept.points, "commit", "._pick"), "before")
     assert "credits are still reserved" in "; ".join(attempt(swept.installation, (case,), "hoarding"))

@@ -1,13 +1,11 @@
-"""What runs in processes that are killed. One server process has imported all that is slow, and forks each of them in milliseconds."""
+"""What runs in processes that are killed."""
 
-import multiprocessing
 import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,6 @@ import duckdb
 
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Ledger, Transaction, credits, database
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
-
-
-def start(target: Callable[..., None], *args: Any) -> ForkServerProcess:
-    """Begins a child that can be killed."""
-    child = _context.Process(target=target, args=args, daemon=True)
-    child.start()
-    return child
 
 
 def die() -> None:

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from alaas_pipeline.ledger import Ledger, database, losses
+from alaas_pipeline_tests import forking
 from alaas_pipeline_tests.ledger import dying
 from alaas_pipeline_tests.ledger.dying import state, step
 
@@ -82,7 +83,7 @@ def test_a_ledger_opens_wherever_a_migration_was_killed(tmp_path: Path, first_sc
         path = folder / "ledger.duckdb"
         if populated:
             copy_of(first_schema, folder)
-        child = dying.start(dying.open_and_die, path, last)
+        child = forking.start(dying.open_and_die, path, last)
         child.join(60)
         assert schema(path) == whole, f"killed after call {last}"
         if populated:
@@ -102,7 +103,7 @@ def test_a_ledger_opens_whenever_a_migration_was_killed(tmp_path: Path, first_sc
     whole = schema(tmp_path / "whole.duckdb")
     for number in range(times):
         path = copy_of(first_schema, tmp_path / str(number))
-        child = dying.start(dying.open_only, path, path.with_name("started"))
+        child = forking.start(dying.open_only, path, path.with_name("started"))
         while not path.with_name("started").exists():
             time.sleep(0.001)
         time.sleep(chance.uniform(0, 0.08))
@@ -121,7 +122,7 @@ STEPS = 15
 def with_wal(empty_ledger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger whose process died when its fifteen commits were in the write-ahead file only."""
     path = copy_of(empty_ledger, tmp_path_factory.mktemp("wal") / "x")
-    child = dying.start(dying.commit_and_die, path, STEPS)
+    child = forking.start(dying.commit_and_die, path, STEPS)
     child.join(60)
     assert child.exitcode == KILLED
     return path
@@ -193,7 +194,7 @@ def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(
     chance, told, steps = random.Random(kills), tmp_path / "told", 0
     for _ in range(kills):
         told.write_text("")
-        child = dying.start(dying.write_on, ledger.path, told)
+        child = forking.start(dying.write_on, ledger.path, told)
         while not told.stat().st_size:
             time.sleep(0.001)
             assert child.is_alive()
@@ -225,7 +226,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     ledger: Ledger, tmp_path: Path, limit: int, done: bool, says: str
 ) -> None:
     told = tmp_path / "told"
-    child = dying.start(dying.write_on_a_full_disk, ledger.path, limit, told)
+    child = forking.start(dying.write_on_a_full_disk, ledger.path, limit, told)
     child.join(60)
     assert child.exitcode == 0
     after, answer = told.read_text().split("\n")

@@ -3,10 +3,9 @@ from pathlib import Path
 import pytest
 
 from alaas_pipeline.ledger import Ledger, credits, losses
+from alaas_pipeline_tests import forking
 from alaas_pipeline_tests.ledger import dying
 from alaas_pipeline_tests.ledger.dying import state
-
-pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ def test_many_processes_that_write_at_once_neither_fail_nor_lose_anything(
         before = tx.value("SELECT number FROM commits")
     waits = [tmp_path / f"waits-{number}" for number in range(processes)]
     children = [
-        dying.start(dying.write_many, ledger.path, f"p{number}", each, path) for number, path in enumerate(waits)
+        forking.start(dying.write_many, ledger.path, f"p{number}", each, path) for number, path in enumerate(waits)
     ]
     for child in children:
         child.join(1700)

@@ -76,10 +76,11 @@ def test_losses_stay_until_they_are_reconciled(ledger: Ledger, old: Path) -> Non
         assert tx.value("SELECT count(*) FROM losses WHERE reconciled_at IS NOT NULL") == 1
 
 
-def test_a_ledger_that_is_gone_is_a_loss_of_all(ledger: Ledger, old: Path) -> None:
+@pytest.mark.parametrize("again", [True, False], ids=["opened anew", "open already"])
+def test_a_ledger_that_is_gone_is_a_loss_of_all(ledger: Ledger, old: Path, again: bool) -> None:
     reached = number(ledger)
     ledger.path.unlink()
-    (loss,) = unreconciled(Ledger(ledger.path))
+    (loss,) = unreconciled(Ledger(ledger.path) if again else ledger)
     assert (loss.first_commit, loss.last_commit) == (1, reached)
 
 

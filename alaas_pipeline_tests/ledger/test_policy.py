@@ -240,6 +240,14 @@ def test_money_in_another_currency_is_not_compared(tx: Transaction) -> None:
     assert not accepted(tx, quoted(tx, "bees", images=1), auto(), over_all=over_all)
 
 
+def test_a_pool_whose_currency_changed_goes_on_by_a_person_while_the_old_one_counts(tx: Transaction) -> None:
+    assert accepted(tx, quoted(tx), auto())
+    euros = quoted(tx, currency="EUR")
+    sentence = says(tx, euros, auto(max_money_total="100"))
+    assert "what was accepted in total in USD cannot be counted in EUR" in str(sentence)
+    assert accepted(tx, euros, auto(max_images_total=6))
+
+
 def test_after_a_loss_sums_are_not_trusted_until_it_is_reconciled(ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         quoted(tx)

@@ -93,7 +93,7 @@ def _compare(ledger: Ledger, effects: AvalaEffects, one: Known, remote: Remote) 
     yield from _adoptable(effects, one, remote, done)
     # What has ended needs nothing from the platform any more.
     if not one.round.ended:
-        yield from _missing(ledger, effects.client, one, remote, done)
+        yield from _missing(ledger, effects, one, remote, done)
     dataset = remote.datasets.get(one.effects["dataset"].remote_uid or "") if "dataset" in done else None
     if dataset and dataset.item_count and one.quote and dataset.item_count != one.quote.images:
         says = f"its dataset holds {dataset.item_count} images and its quote covers {one.quote.images}"
@@ -119,8 +119,8 @@ def _adoptable(effects: AvalaEffects, one: Known, remote: Remote, done: set[str]
             yield Finding("adopt", one.round.key, says, mend)
 
 
-def _missing(ledger: Ledger, client: AvalaClient, one: Known, remote: Remote, done: set[str]) -> Iterator[Finding]:
-    billed = "approve" in done
+def _missing(ledger: Ledger, effects: AvalaEffects, one: Known, remote: Remote, done: set[str]) -> Iterator[Finding]:
+    billed, client = "approve" in done, effects.client
     reads: dict[str, tuple[dict, Callable[[str], object]]] = {
         "dataset": (remote.datasets, client.dataset),
         "clone": (remote.projects, client.project),
@@ -143,7 +143,9 @@ def _missing(ledger: Ledger, client: AvalaClient, one: Known, remote: Remote, do
             continue
         if kind == "export" or not billed:
             again = "another one is asked for" if kind == "export" else "nothing is billed, so it is made anew"
-            yield Finding("missing remotely", one.round.key, f"{says}; {again}", _again(ledger, one, kind))
+            yield Finding(
+                "missing remotely", one.round.key, f"{says}; {again}", _again(ledger, effects, one.round.key, kind, uid)
+            )
         elif kind == "clone":
             yield Finding(
                 "missing remotely", one.round.key, f"{says}. To end the round: alaas-pipeline cancel {one.round.key}"
@@ -165,7 +167,7 @@ def _status(ledger: Ledger, effects: AvalaEffects, one: Known, project: Project,
         yield Finding("money drift", key, f"{says}. Ask Avala's support; the project is {project.uid}")
     elif one.round.state in _AGREES and project.status not in _AGREES[one.round.state]:
         says = f"the round is {one.round.state} and its project {project.status}"
-        mend = (lambda: _observe(ledger, effects.client, key)) if not one.round.ended else None
+        mend = (lambda: _observe(ledger, effects, key)) if not one.round.ended else None
         yield Finding(
             "status drift", key, says if mend else f"{says}. See: alaas-pipeline status {one.round.pool}", mend
         )
@@ -198,31 +200,31 @@ def _there(read: Callable[[str], object], uid: str) -> bool:
     return False
 
 
-def _again(ledger: Ledger, one: Known, kind: str) -> Callable[[], None]:
-    """Let the effect, and those that build on it, be done once more."""
+def _again(ledger: Ledger, effects: AvalaEffects, key: str, kind: str, gone: str) -> Callable[[], None]:
+    """Let the effect whose object is gone, and those that build on it, be done once more."""
 
     def mend() -> None:
-        with ledger.transaction() as tx:
+        with effects.alone(key), ledger.transaction() as tx:
+            if journal.remote_uid(tx, key, kind) != gone:
+                return  # a run was faster
             for later in ("dataset", "clone") if kind == "dataset" else (kind,):
-                effect = journal.find(tx, one.round.key, later)
+                effect = journal.find(tx, key, later)
                 if effect and effect.settled:
                     journal.settle(tx, effect, "failed", message="it is not on Avala any more")
             if kind == "dataset":
-                pushes.forget(tx, one.round.key)
-                sent = journal.find(tx, one.round.key, "upload")
+                pushes.forget(tx, key)
+                sent = journal.find(tx, key, "upload")
                 if sent:
                     journal.settle(tx, sent, "failed", message="its dataset is not on Avala any more")
-            rounds.go_back(
-                tx, one.round.key, journal.furthest(tx, one.round.key), f"its {kind} was gone and is made anew"
-            )
+            rounds.go_back(tx, key, journal.furthest(tx, key), f"its {kind} was gone and is made anew")
 
     return mend
 
 
-def _observe(ledger: Ledger, client: AvalaClient, key: str) -> None:
-    observe_waiting(ledger, client, key)
-    observe_project(ledger, client, key)
-    observe_export(ledger, client, key)
+def _observe(ledger: Ledger, effects: AvalaEffects, key: str) -> None:
+    with effects.alone(key):
+        for observe in (observe_waiting, observe_project, observe_export):
+            observe(ledger, effects.client, key)
 
 
 def _nothing_to_read(digest: str) -> bytes:

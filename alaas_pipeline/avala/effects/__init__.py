@@ -6,6 +6,7 @@ request that changes something.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,10 @@ class AvalaEffects:
         self._acting = Acting(
             self.ledger, self.client, AvalaWrites(self.client), self.locks, self.look_only, self.index_wait_s, self.settle_s, self.pause_s
         )  # fmt: skip
+
+    def alone(self, round_key: str) -> AbstractContextManager[Round]:
+        """Keep other processes away from the round while the block runs; no effect may be asked for in it."""
+        return self._acting.alone(round_key)
 
     def push_dataset(self, round_key: str, read: Callable[[str], bytes]) -> Dataset:
         """Upload the round's picks as one dataset and check that it holds exactly them; see `effects.dataset`."""
