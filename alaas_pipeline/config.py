@@ -93,6 +93,7 @@ class PoolSettings(_Strict):
     approval: Approval = Approval()
     price_per_image: Money = Field(examples=["0.08"])
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", examples=["USD"])
+    min_acceptance_rate: float | None = Field(default=None, ge=0, le=1, examples=[0.8])
     control_share: float = Field(default=0.0, ge=0, lt=1, examples=[0.1])
 
     @field_validator("price_per_image", mode="before")

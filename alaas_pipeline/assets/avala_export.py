@@ -56,6 +56,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
             metadata={
                 "round": current.key, "state": current.state, "note": current.note or "",
                 "tasks_total": current.tasks_total or 0, "tasks_completed": current.tasks_completed or 0,
+                **({} if current.acceptance_rate is None else {"acceptance_rate": current.acceptance_rate}),
             },
         )  # fmt: skip
 

@@ -43,6 +43,8 @@ def ledger_step(service: PoolService, settings: PoolSettings) -> Step | Wait:
         return Step("prepare_pool", None)
     if (current is None or current.state in ("open", "landed")) and (unfinished := _unfinished(service, pool)):
         return unfinished
+    if current and current.state == "landed" and (stop := _poor_work(current, settings)):
+        return stop
     if current is None or current.state == "landed":
         try:
             current = service.open_round(settings)
@@ -102,6 +104,17 @@ def _unfinished(service: PoolService, pool: str) -> Step | Wait | None:
             f"{left:,} images have no vector yet; they cost {price:,} credits and {spendable:,} may be spent. Raise credit_grant"
         )
     return Step("prepare_pool", None, f"{left} images left") if left or due else None
+
+
+def _poor_work(current: Round, settings: PoolSettings) -> Wait | None:
+    """Hold the loop when the last round's work was accepted less often than the pool asks for."""
+    rate, wanted = current.acceptance_rate, settings.min_acceptance_rate
+    if rate is None or wanted is None or rate >= wanted:
+        return None
+    return Wait(
+        f"{rate:.0%} of the work on {current.key} was accepted, and min_acceptance_rate asks for {wanted:.0%}. Look at its labels; to go "
+        f"on all the same: alaas-pipeline open-round {current.pool}"
+    )
 
 
 def _approval(service: PoolService, current: Round) -> Step | Wait:

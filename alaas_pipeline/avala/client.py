@@ -11,13 +11,25 @@ from alaas_pipeline.avala.download import Downloader
 from alaas_pipeline.avala.errors import AvalaError, NotFound, StorageRefused, UnexpectedAnswer
 from alaas_pipeline.avala.ids import name_segment, same_uid, uid_segment
 from alaas_pipeline.avala.limiter import Limiter
-from alaas_pipeline.avala.models import Dataset, Export, Item, Progress, Project, Remote, Task, User
+from alaas_pipeline.avala.models import (
+    AvalaModel,
+    Dataset,
+    Export,
+    Item,
+    Metrics,
+    Progress,
+    Project,
+    Remote,
+    Task,
+    User,
+)
 from alaas_pipeline.avala.paging import read_pages
 from alaas_pipeline.avala.retry import RetryPolicy, Timing
 from alaas_pipeline.avala.storage import StorageTransport
 from alaas_pipeline.avala.transport import ApiTransport
 
-M = TypeVar("M", bound=Remote)
+M = TypeVar("M", bound=AvalaModel)
+R = TypeVar("R", bound=Remote)
 
 # An export may be called done a moment before its link is there; seconds between looks.
 _LINK_GRACE_S = (1.0, 2.0, 4.0)
@@ -165,6 +177,17 @@ class AvalaClient:
         statuses = [task.status for task in self.tasks(project_uid)]
         return Progress(total=len(statuses), completed=statuses.count("completed"))
 
+    def acceptance_rate(self, project_uid: str) -> float | None:
+        """The share of a project's finished work that was accepted, 0 to 1; None when nothing is finished or the server does not tell.
+
+        The route is in no reference of the service, so its absence and an answer of another shape say nothing.
+        """
+        try:
+            metrics = self._one(Metrics, f"/projects/{uid_segment(project_uid)}/metrics/")
+        except (UnexpectedAnswer, NotFound):
+            return None
+        return metrics.acceptance_rate if metrics.completed_tasks else None
+
     def exports(self) -> Iterator[Export]:
         """All export jobs of the account, newest first."""
         return self._many(Export, "/exports/")
@@ -226,7 +249,7 @@ class AvalaClient:
     def _one(self, model: type[M], path: str) -> M:
         return read_model(model, self.transport.get(path), f"GET {path}")
 
-    def _many(self, model: type[M], path: str, filters: dict[str, str] | None = None) -> Iterator[M]:
+    def _many(self, model: type[R], path: str, filters: dict[str, str] | None = None) -> Iterator[R]:
         seen: set[str] = set()
         for entry in read_pages(self.transport, path, filters):
             found = read_model(model, entry, f"GET {path}")

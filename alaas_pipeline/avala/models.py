@@ -163,6 +163,14 @@ class Progress(NamedTuple):
         return 0 < self.total == self.completed
 
 
+class Metrics(AvalaModel):
+    """What a project's metrics tell, as far as the server knows them; `acceptance_rate` is a share from 0 to 1."""
+
+    total_tasks: Count = 0
+    completed_tasks: Count = 0
+    acceptance_rate: float | None = Field(default=None, ge=0, le=1, allow_inf_nan=False)
+
+
 class Export(Remote):
     """An export job; ``download_url`` is a credential that expires."""
 

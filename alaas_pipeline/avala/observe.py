@@ -37,6 +37,7 @@ def observe_project(ledger: Ledger, client: AvalaClient, round_key: str) -> Roun
     try:
         project = client.project(project_uid)
         progress = client.progress(project_uid)
+        accepted = client.acceptance_rate(project_uid) if progress.completed else None
     except NotFound:
         return _gone(ledger, current, project_uid)
     if not project.status_known:
@@ -49,7 +50,7 @@ def observe_project(ledger: Ledger, client: AvalaClient, round_key: str) -> Roun
     if state == "archived" and progress.done:
         state = "labelled"
     with ledger.transaction() as tx:
-        rounds.observe(tx, round_key, project.status, progress.total, progress.completed)
+        rounds.observe(tx, round_key, project.status, progress.total, progress.completed, accepted)
         note = f"{progress.completed} of {progress.total} tasks are done"
         rounds.advance(
             tx, round_key, state, note if state in WATCHED else f"the project is {project.status} on Avala; {note}"

@@ -55,6 +55,8 @@ class Round:
     # Until when the platform asked to be left alone (ISO 8601, UTC), and how often a person said "go on".
     wait_until: str | None = None
     retries: int = 0
+    # The share of the project's finished work that was accepted, 0 to 1, where the platform tells.
+    acceptance_rate: float | None = None
 
     def reached(self, state: str) -> bool:
         """Say whether the round has passed `state` on the main line (states aside count where they branch off)."""
@@ -164,11 +166,14 @@ def go_on(tx: Transaction, key: str, state: str, note: str) -> None:
     tx.run("UPDATE rounds SET retries = retries + 1, wait_until = NULL WHERE round = ?", key)
 
 
-def observe(tx: Transaction, key: str, project_status: str, total: int, completed: int) -> None:
-    """Write what the platform last said of the round's project."""
+def observe(
+    tx: Transaction, key: str, project_status: str, total: int, completed: int, acceptance_rate: float | None = None
+) -> None:
+    """Write what the platform last said of the round's project; an acceptance rate that it does not tell stays as it was."""
     tx.run(
-        "UPDATE rounds SET project_status = ?, tasks_total = ?, tasks_completed = ?, observed_at = ? WHERE round = ?",
-        project_status, total, completed, now(), key,
+        "UPDATE rounds SET project_status = ?, tasks_total = ?, tasks_completed = ?, acceptance_rate = coalesce(?, acceptance_rate), "
+        "observed_at = ? WHERE round = ?",
+        project_status, total, completed, acceptance_rate, now(), key,
     )  # fmt: skip
 
 
@@ -186,4 +191,5 @@ def _round(row: Row) -> Round:
         opened_at=row["opened_at"],
         wait_until=row["wait_until"],
         retries=row["retries"],
+        acceptance_rate=row["acceptance_rate"],
     )

@@ -14,7 +14,7 @@ def status(ledger: Ledger, pool: str | None = None) -> dict[str, Any]:
     The document: `{"pools": [{pool, name, counts{total, selected, remaining, refused, duplicates, embedded}, credits{granted, reserved,
     spent, balance, spendable}, money{currency: amount committed}, rounds[{round, state, note, picked[], uploaded, labelled, refused,
     pending, quarantined, credits_spent, quote{digest, images, total, currency} or null, decision or null, dataset_uid, project_uid,
-    export_uid, project_status, tasks_total, tasks_completed, wait_until}], plan or null}], lost_commits[{first_commit, last_commit, found_at,
+    export_uid, project_status, tasks_total, tasks_completed, acceptance_rate, wait_until}], plan or null}], lost_commits[{first_commit, last_commit, found_at,
     what[]}]}`. Keys are only ever added. Amounts of money are numbers in currency units.
 
     Raises:
@@ -91,5 +91,6 @@ def _round(tx: Transaction, current: rounds.Round) -> dict[str, Any]:
         "project_status": current.project_status,
         "tasks_total": current.tasks_total,
         "tasks_completed": current.tasks_completed,
+        "acceptance_rate": current.acceptance_rate,
         "wait_until": current.wait_until,
     }

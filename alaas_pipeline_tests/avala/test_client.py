@@ -123,6 +123,28 @@ def test_progress_counts_only_this_project_over_all_pages(api: respx.MockRouter,
     assert client.progress(UID) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("answer", "rate"),
+    [
+        ({"total_tasks": 4, "completed_tasks": 2, "acceptance_rate": 0.5}, 0.5),
+        ({"total_tasks": 4, "completed_tasks": 0, "acceptance_rate": 1.0}, None),
+        ({"total_tasks": 4, "completed_tasks": 2}, None),
+        ({"total_tasks": 4, "completed_tasks": 2, "acceptance_rate": 93}, None),
+        (["no object"], None),
+        (None, None),
+    ],
+)
+def test_an_acceptance_rate_counts_only_when_it_is_one(
+    api: respx.MockRouter, client: AvalaClient, answer: object, rate: float | None
+) -> None:
+    route = api.get(f"/projects/{UID}/metrics/")
+    if answer is None:
+        route.respond(404, json={"detail": "Not found."})
+    else:
+        route.respond(json=answer)
+    assert client.acceptance_rate(UID) == rate
+
+
 def test_exports_are_found_by_exact_name(api: respx.MockRouter, client: AvalaClient) -> None:
     api.get("/exports/").respond(json=page({"uid": "1", "name": "r1"}, {"uid": "2", "name": "r10"}))
     assert [export.uid for export in client.find_exports("r1")] == ["1"]

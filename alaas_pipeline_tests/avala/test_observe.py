@@ -36,7 +36,7 @@ def test_an_archived_project_counts_as_labelled_when_all_is_done(bench: Bench, r
     bench.sandbox.finish(bench.uid(running, "clone"))
     bench.by_hand(running, "archived")
     seen = observe_project(bench.ledger, bench.client, running)
-    assert (seen.state, seen.tasks_completed) == ("labelled", 2)
+    assert (seen.state, seen.tasks_completed, seen.acceptance_rate) == ("labelled", 2, 1.0)
     bench.perform("export", running)
     bench.land(running)
     assert bench.state(running) == "landed"

@@ -1,0 +1,3 @@
+from alaas_pipeline_tests.bench import bench, empty_ledger, server
+
+__all__ = ["bench", "empty_ledger", "server"]
