@@ -107,11 +107,14 @@ class World:
             step = avala_step(self.service, self.pool(pool), lambda settings: connect(settings, self.home))
         return step
 
+    def kept(self) -> list[Path]:
+        """Files of the installation, the sandbox's own state apart."""
+        return [path for path in self.home.root.rglob("*") if path.is_file() and self.home.sandbox not in path.parents]
+
     def leaks(self, *secrets: str) -> list[str]:
-        """Files of the installation (the sandbox's own state apart) that hold a secret or a signature."""
+        """Files that hold a secret or a signature."""
         wanted = [secret.encode() for secret in (*secrets, "avk_sandbox", "X-Amz-Signature")]
-        files = [path for path in self.home.root.rglob("*") if path.is_file() and self.home.sandbox not in path.parents]
-        return [str(path) for path in files if any(word in path.read_bytes() for word in wanted)]
+        return [str(path) for path in self.kept() if any(word in path.read_bytes() for word in wanted)]
 
     def defs(self) -> dg.Definitions:
         """The real definitions; only the folder of encoder weights is shared between tests."""
