@@ -16,11 +16,14 @@ from alaas_pipeline.avala.models import (
     Dataset,
     Export,
     Item,
+    Member,
     Metrics,
     Progress,
     Project,
+    Quota,
     Remote,
     Task,
+    UploadTypes,
     User,
 )
 from alaas_pipeline.avala.paging import read_pages
@@ -120,11 +123,21 @@ class AvalaClient:
         """One dataset by its uid."""
         return self._one(Dataset, f"/datasets/{uid_segment(uid)}/")
 
-    def datasets(self, owner: str) -> Iterator[Dataset]:
-        """All datasets of an owner that this key may see."""
-        for dataset in self._many(Dataset, "/datasets/"):
+    def datasets(self, owner: str, **filters: str) -> Iterator[Dataset]:
+        """All datasets of an owner that this key may see.
+
+        Args:
+            owner: user name or organization slug.
+            filters: as the server has them (``name``, a part of it; ``data_type``, ``status``, ``visibility``).
+        """
+        for dataset in self._many(Dataset, "/datasets/", filters):
             if dataset.owner_name.casefold() in ("", owner.casefold()):
                 yield dataset
+
+    def datasets_of(self, owner: str, ordering: str = "") -> Iterator[Dataset]:
+        """The same by the owner's own route, which can sort (``name``, ``-created_at``)."""
+        filters = {"ordering": ordering} if ordering else None
+        return self._many(Dataset, f"/datasets/{name_segment(owner)}/list/", filters)
 
     def dataset_health(self, owner: str, slug: str) -> dict[str, Any]:
         """What Avala reports on the indexing of a dataset, ``issues`` among it, as it stands."""
@@ -165,9 +178,13 @@ class AvalaClient:
                 return []
         return [project for project in found if project.owner_name.casefold() in ("", owner.casefold())]
 
-    def tasks(self, project_uid: str) -> Iterator[Task]:
-        """All tasks of a project."""
-        for task in self._many(Task, "/tasks/", {"project": uid_segment(project_uid)}):
+    def task(self, uid: str) -> Task:
+        """One task by its uid."""
+        return self._one(Task, f"/tasks/{uid_segment(uid)}/")
+
+    def tasks(self, project_uid: str, **filters: str) -> Iterator[Task]:
+        """All tasks of a project; the server can filter by ``status``."""
+        for task in self._many(Task, "/tasks/", {"project": uid_segment(project_uid), **filters}):
             # A server that does not know the filter lists the tasks of all projects.
             if not task.project or same_uid(task.project, project_uid):
                 yield task
@@ -232,6 +249,23 @@ class AvalaClient:
         """The organizations of the account as Avala describes them, ``plan`` among it."""
         return list(read_pages(self.transport, "/organizations/"))
 
+    def members(self, organization: str) -> list[Member]:
+        """Who belongs to an organization, given its slug."""
+        path = f"/organizations/{name_segment(organization)}/members/"
+        return [read_model(Member, entry, f"GET {path}") for entry in read_pages(self.transport, path)]
+
+    def upload_quota(self, organization_uid: str | None = None) -> Quota | None:
+        """How many bytes may be uploaded, and how many are used; None where the server does not tell."""
+        query = {"organization_uid": uid_segment(organization_uid)} if organization_uid else None
+        try:
+            return self._one(Quota, "/datasets/manual-upload/quota/", query)
+        except NotFound:
+            return None
+
+    def upload_types(self) -> list[str]:
+        """Media types that the platform says it takes; advice only, files of other types give an empty dataset."""
+        return self._one(UploadTypes, "/datasets/manual-upload/allowed-mimes/").mime_types
+
     def _with_link(self, export: Export) -> Export:
         for pause in (*_LINK_GRACE_S, None):
             if export.state == "success" and export.download_url is not None:
@@ -246,8 +280,8 @@ class AvalaClient:
             call=f"GET /exports/{export.uid}/",
         )
 
-    def _one(self, model: type[M], path: str) -> M:
-        return read_model(model, self.transport.get(path), f"GET {path}")
+    def _one(self, model: type[M], path: str, query: dict[str, str] | None = None) -> M:
+        return read_model(model, self.transport.get(path, query), f"GET {path}")
 
     def _many(self, model: type[R], path: str, filters: dict[str, str] | None = None) -> Iterator[R]:
         seen: set[str] = set()

@@ -73,6 +73,38 @@ class User(Remote):
     username: Text = ""
 
 
+class Member(AvalaModel):
+    """Somebody in an organization; some answers nest the user below ``member``."""
+
+    username: Text = ""
+    email: Text = ""
+    role: Word = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flatten(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        layers = [data]
+        for inner in ("member", "user"):
+            below = layers[-1].get(inner)
+            layers.append(below if isinstance(below, dict) else {})
+        return {name: next(filter(None, (layer.get(name) for layer in layers)), None) for name in cls.model_fields}
+
+
+class Quota(AvalaModel):
+    """What may be uploaded, in bytes; slots that are open count as used for a day."""
+
+    used: int
+    limit: int
+
+
+class UploadTypes(AvalaModel):
+    """What may be uploaded, by media type."""
+
+    mime_types: list[str] = []
+
+
 class Owned(Remote):
     """Something that belongs to a user or an organization; some answers call the field ``owner``."""
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from alaas_pipeline.avala.client import AvalaClient, read_model
 from alaas_pipeline.avala.errors import NameTaken, UnexpectedAnswer, ValidationFailed
-from alaas_pipeline.avala.ids import uid_segment
+from alaas_pipeline.avala.ids import name_segment, uid_segment
 from alaas_pipeline.avala.models import (
     Dataset,
     Export,
@@ -151,17 +151,25 @@ class AvalaWrites:
         return read_model(Dataset, self._api.post(path, body), f"POST {path}")
 
     def clone(
-        self, source_project_uid: str, name: str, image_dataset_uid: str, copy_collaborators: bool = False
+        self,
+        source_project_uid: str,
+        name: str,
+        image_dataset_uid: str | None = None,
+        *,
+        lidar_dataset_uid: str | None = None,
+        slice_uid: str | None = None,
+        copy_collaborators: bool = False,
     ) -> Project:
-        """Make a project like the template on a dataset of images; it waits for approval, at no cost yet.
+        """Make a project like the template on a dataset or a slice; it waits for approval, at no cost yet.
 
         Args:
             source_project_uid: the template.
             name: 1 to 100 characters, unique per owner: the only guard against a second clone.
-            image_dataset_uid: what is to be labelled.
-            copy_collaborators: whether the template's collaborators may see the images. The service's own
-                default
-                is yes, so it is always sent.
+            image_dataset_uid: images that are to be labelled,
+            lidar_dataset_uid: or point clouds,
+            slice_uid: or a slice instead of a full dataset.
+            copy_collaborators: whether the template's collaborators may see the images. The service's own default is yes, so it is
+                always sent.
 
         Raises:
             NameTaken: if the owner has a project of this name.
@@ -169,11 +177,17 @@ class AvalaWrites:
         """
         if not 1 <= len(name) <= 100:
             raise UserError(f"A project name has 1 to 100 characters, this one has {len(name)}: {name[:120]!r}.")
+        sources = {
+            "image_dataset_uid": image_dataset_uid, "lidar_dataset_uid": lidar_dataset_uid, "slice_uid": slice_uid,
+        }  # fmt: skip
+        given = {field: uid_segment(uid) for field, uid in sources.items() if uid is not None}
+        if not given:
+            raise UserError(f"Project {name!r} needs something to label: {', '.join(sources)}.")
         path = "/projects/create-from-existing/"
         body = {
             "source_project_uid": uid_segment(source_project_uid),
             "name": name,
-            "image_dataset_uid": uid_segment(image_dataset_uid),
+            **given,
             "copy_collaborators": copy_collaborators,
         }
         return read_model(Project, self._api.post(path, body), f"POST {path}")
@@ -205,6 +219,11 @@ class AvalaWrites:
                 raise
             payload = self._api.post(path, {"project": uid})
         return read_model(Export, payload, f"POST {path}")
+
+    def invite(self, organization: str, email: str, role: str | None = None) -> None:
+        """Invite somebody into an organization, given its slug. The pipeline itself never does."""
+        path = f"/organizations/{name_segment(organization)}/invitations/"
+        self._api.post(path, {"email": email} | ({"role": role} if role else {}))
 
     def _project_action(self, project_uid: str, action: str) -> Project:
         path = f"/projects/{uid_segment(project_uid)}/{action}/"

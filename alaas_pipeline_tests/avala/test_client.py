@@ -145,6 +145,45 @@ def test_an_acceptance_rate_counts_only_when_it_is_one(
     assert client.acceptance_rate(UID) == rate
 
 
+def test_members_are_read_flat_and_nested(api: respx.MockRouter, client: AvalaClient) -> None:
+    flat: dict[str, object] = {"user_uid": "1", "username": "ada", "email": "ada@acme.test", "role": "OWNER"}
+    nested: dict[str, object] = {"role": "member", "member": {"user": {"username": "bob", "email": "bob@acme.test"}}}
+    api.get("/organizations/acme/members/").respond(json=page(flat, nested))
+    assert [(one.username, one.email, one.role) for one in client.members("acme")] == [
+        ("ada", "ada@acme.test", "owner"), ("bob", "bob@acme.test", "member"),
+    ]  # fmt: skip
+
+
+def test_quota_and_types_of_uploads(api: respx.MockRouter, client: AvalaClient) -> None:
+    quota = api.get("/datasets/manual-upload/quota/")
+    quota.respond(json={"used": 1, "limit": 2})
+    told = client.upload_quota(UID)
+    assert told is not None
+    assert (told.used, told.limit) == (1, 2)
+    assert quota.calls.last.request.url.params["organization_uid"] == UID
+    quota.respond(404, json={"detail": "Not found."})
+    assert client.upload_quota() is None
+    api.get("/datasets/manual-upload/allowed-mimes/").respond(
+        json={"mime_types": ["image/png"], "video_prefix": "video/"}
+    )
+    assert client.upload_types() == ["image/png"]
+
+
+def test_filters_and_order_are_sent_on_every_page(api: respx.MockRouter, client: AvalaClient) -> None:
+    listed = api.get("/datasets/", params={"name": "cats", "status": "created"})
+    listed.respond(json=page({"uid": "1", "owner_name": "acme"}, {"uid": "2", "owner_name": "other"}))
+    assert [one.uid for one in client.datasets("acme", name="cats", status="created")] == ["1"]
+    api.get("/datasets/acme/list/", params={"ordering": "name", "page": "2"}).respond(json=page({"uid": "b"}))
+    first = page({"uid": "a"}) | {"next": "?page=2", "count": 2}
+    api.get("/datasets/acme/list/", params={"ordering": "name"}).respond(json=first)
+    assert [one.uid for one in client.datasets_of("acme", "name")] == ["a", "b"]
+    done = api.get("/tasks/", params={"project": UID, "status": "completed"}).respond(json=page({"uid": "t"}))
+    assert [one.uid for one in client.tasks(UID, status="completed")] == ["t"]
+    assert done.call_count == 1
+    api.get("/tasks/t/").respond(json={"uid": "t", "status": "pending"})
+    assert client.task("t").status == "pending"
+
+
 def test_exports_are_found_by_exact_name(api: respx.MockRouter, client: AvalaClient) -> None:
     api.get("/exports/").respond(json=page({"uid": "1", "name": "r1"}, {"uid": "2", "name": "r10"}))
     assert [export.uid for export in client.find_exports("r1")] == ["1"]

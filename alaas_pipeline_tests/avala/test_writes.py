@@ -301,3 +301,23 @@ def test_other_refusals_are_not_answered_with_a_second_export(
     with pytest.raises((ValidationFailed, ServerError)):
         writes.create_export("r1", UID)
     assert route.call_count == 1
+
+
+@pytest.mark.parametrize("field", ["image_dataset_uid", "lidar_dataset_uid", "slice_uid"])
+def test_a_clone_labels_images_point_clouds_or_a_slice_and_shares_with_nobody(
+    api: respx.MockRouter, writes: AvalaWrites, field: str
+) -> None:
+    route = api.post("/projects/create-from-existing/").respond(201, json={"uid": UID})
+    writes.clone(BATCH, "r1", **{field: UID})  # type: ignore[arg-type]
+    assert body_of(route) == {"source_project_uid": BATCH, "name": "r1", field: UID, "copy_collaborators": False}
+
+
+def test_a_clone_of_nothing_is_not_sent(api: respx.MockRouter, writes: AvalaWrites) -> None:
+    with pytest.raises(UserError, match="needs something to label: image_dataset_uid, lidar_dataset_uid, slice_uid"):
+        writes.clone(BATCH, "r1")
+
+
+def test_an_invitation(api: respx.MockRouter, writes: AvalaWrites) -> None:
+    route = api.post("/organizations/acme/invitations/").respond(201, json={"uid": UID})
+    writes.invite("acme", "ada@acme.test", "member")
+    assert body_of(route) == {"email": "ada@acme.test", "role": "member"}
