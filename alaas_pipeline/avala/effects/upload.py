@@ -16,7 +16,9 @@ from alaas_pipeline.ledger.journal import Effect
 
 log = logging.getLogger(__name__)
 
-UPLOAD_THREADS = 4
+# As many as the limit on uploads at a time lets through.
+UPLOAD_THREADS = 6
+NOTE_EVERY_S = 2.0
 UPLOAD_ATTEMPTS = 4
 
 Read = Callable[[str], bytes]
@@ -45,7 +47,19 @@ def upload(
     """
     with acting.ledger.transaction() as tx:
         journal.sending(tx, effect)
-    done = 0
+    clock = acting.client.transport.timing.monotonic
+    noted, stored, begun = 0, list[str](), clock()
+
+    def note() -> None:
+        """Write what is stored by now. What a crash forgets is sent again, which is harmless."""
+        nonlocal noted, begun
+        if stored:
+            with acting.ledger.transaction() as tx:
+                pushes.uploaded(tx, effect.subject, stored)
+            noted, begun = noted + len(stored), clock()
+            stored.clear()
+            log.info("%s: uploaded %d of %d images", effect.subject, noted, len(todo))
+
     with ThreadPoolExecutor(UPLOAD_THREADS) as threads:
         futures = {
             threads.submit(_upload_one, acting, effect, name, digest, info[digest], read, organization): digest
@@ -54,14 +68,14 @@ def upload(
         try:
             for future in as_completed(futures):
                 future.result()
-                with acting.ledger.transaction() as tx:
-                    pushes.uploaded(tx, effect.subject, [futures[future]])
-                done += 1
-                if done % 25 == 0 or done == len(todo):
-                    log.info("%s: uploaded %d of %d images", effect.subject, done, len(todo))
+                stored.append(futures[future])
+                if clock() - begun >= NOTE_EVERY_S:
+                    note()
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise
+        finally:
+            note()
     with acting.ledger.transaction() as tx:
         journal.settle(tx, effect, "done", remote_uid=effect.operation_id)
 
