@@ -1,4 +1,4 @@
-"""Take JSON documents out of a file from outside: plain, or in a ZIP that may be hostile.
+"""Take the files that are read out of an export: the export itself, or entries of a ZIP that may be hostile.
 
 A megabyte of ZIP can unpack to a gigabyte and its directory can lie about that, so entries are streamed
 against counters and nothing is ever written to disk. Archives inside the archive are not opened.
@@ -9,9 +9,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import orjson
 
 from alaas_pipeline.errors import UserError
 
@@ -32,11 +29,11 @@ class Limits:
     ratio: int
 
 
-def read_documents(path: Path, limits: Limits) -> Iterator[Any]:
-    """Yield the parsed JSON documents of a file: the file itself, or each ``.json`` entry of a ZIP.
+def read_entries(path: Path, limits: Limits, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents: of the file itself, or of each entry of a ZIP whose name has one of the endings.
 
     Raises:
-        UserError: if a limit is exceeded, an entry's name is unsafe, or something is no JSON. The file stays.
+        UserError: if a limit is exceeded, an entry's name is unsafe, or the ZIP is damaged. The file stays.
     """
     size = path.stat().st_size
     if size > limits.file_bytes:
@@ -44,9 +41,9 @@ def read_documents(path: Path, limits: Limits) -> Iterator[Any]:
     with path.open("rb") as file:
         magic = file.read(4)
     if magic[:2] == b"PK":
-        yield from _read_zip(path, limits)
+        yield from _read_zip(path, limits, endings)
     else:
-        yield _parse(path, path.name, path.read_bytes())
+        yield path.name, path.read_bytes()
 
 
 def refusal(path: Path, fault: str) -> UserError:
@@ -57,15 +54,15 @@ def refusal(path: Path, fault: str) -> UserError:
     )
 
 
-def _read_zip(path: Path, limits: Limits) -> Iterator[Any]:
+def _read_zip(path: Path, limits: Limits, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = _checked_entries(path, archive, limits)
+            entries = _checked_entries(path, archive, limits, endings)
             budget = limits.unpacked_bytes
             for entry in entries:
                 content = _unpack(path, archive, entry, budget, limits.ratio)
                 budget -= len(content)
-                yield _parse(path, entry.filename, content)
+                yield entry.filename, content
     except _BROKEN as error:
         kind = type(error).__name__
     else:
@@ -73,8 +70,10 @@ def _read_zip(path: Path, limits: Limits) -> Iterator[Any]:
     raise refusal(path, f"is a damaged or unsupported ZIP archive ({kind})")
 
 
-def _checked_entries(path: Path, archive: zipfile.ZipFile, limits: Limits) -> list[zipfile.ZipInfo]:
-    """The JSON entries, after the names of *all* entries were found to be safe."""
+def _checked_entries(
+    path: Path, archive: zipfile.ZipFile, limits: Limits, endings: tuple[str, ...]
+) -> list[zipfile.ZipInfo]:
+    """The entries to read, after the names of *all* entries were found to be safe."""
     entries = archive.infolist()
     if len(entries) > limits.entries:
         raise refusal(path, f"holds more than {limits.entries:,} entries")
@@ -87,7 +86,7 @@ def _checked_entries(path: Path, archive: zipfile.ZipFile, limits: Limits) -> li
         seen.add(folded)
         if _is_unsafe(name) or (entry.external_attr >> 16) & 0o170000 == _SYMLINK:
             raise refusal(path, f"holds an entry of the unsafe name or kind {name[:80]!r}")
-    return [entry for entry in entries if entry.filename.lower().endswith(".json")]
+    return [entry for entry in entries if entry.filename.lower().endswith(endings)]
 
 
 def _is_unsafe(name: str) -> bool:
@@ -106,11 +105,3 @@ def _unpack(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, budget
             if len(content) > max(_RATIO_FLOOR, ratio * entry.compress_size):
                 raise refusal(path, f"unpacks to more than {ratio} times its size, like a decompression bomb")
     return bytes(content)
-
-
-def _parse(path: Path, name: str, content: bytes) -> Any:
-    try:
-        return orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError:
-        pass
-    raise refusal(path, f"is no valid JSON (in {name[:80]!r}; NaN and very deep nesting are not)")

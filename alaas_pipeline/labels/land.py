@@ -1,15 +1,18 @@
 """Land a round's export: every record checked and joined to the image it is about, every image accounted for."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.heed import heeding
 from alaas_pipeline.avala.observe import EXPORTING, observe_export
 from alaas_pipeline.errors import UserError
+from alaas_pipeline.labels.frame import ImageSize
 from alaas_pipeline.labels.read import read_export
 from alaas_pipeline.labels.records import ExportContent
-from alaas_pipeline.ledger import Ledger, journal, landing, pushes, rounds
+from alaas_pipeline.ledger import Ledger, images, journal, landing, pushes, rounds
 from alaas_pipeline.ledger.landing import Books, Outcome
 from alaas_pipeline.store import Store
 
@@ -48,6 +51,7 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
             )
         export_uid = journal.remote_uid(tx, round_key, "export")
         names = {row["file_name"]: row["digest"] for row in pushes.planned(tx, round_key)}
+        rows = images.details(tx, current.pool, list(names.values()))
     rel = f"pools/{current.pool}/rounds/{round_key}/export-{export_uid}.bin"
     path = store.local(rel)
     with heeding(ledger, round_key):
@@ -56,7 +60,8 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
         client.download_export(export, path, max_bytes=MAX_EXPORT_BYTES)
-    content = read_export(path, max_file_bytes=MAX_EXPORT_BYTES)
+    sizes = {name: size for name, digest in names.items() if (size := _size(rows[digest]))}
+    content = read_export(path, sizes=sizes, max_file_bytes=MAX_EXPORT_BYTES)
     outcomes, quarantined = _join(content, names)
     with ledger.transaction() as tx:
         landing.record(
@@ -82,6 +87,11 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
         raise UserError(f"Round {round_key}: {note}")
     log.info("%s: landed %d labels, %d refused, %d pending", round_key, books.labelled, books.refused, books.pending)
     return Landing(round_key, books, [reason for reason, _ in quarantined])
+
+
+def _size(row: Mapping[str, Any]) -> ImageSize | None:
+    sides = [row[name] for name in ("width", "height", "shown_width", "shown_height")]
+    return None if None in sides else ImageSize((sides[0], sides[1]), (sides[2], sides[3]))
 
 
 def _join(content: ExportContent, names: dict[str, str]) -> tuple[list[Outcome], list[tuple[str, dict]]]:
