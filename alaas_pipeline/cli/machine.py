@@ -1,6 +1,7 @@
 """Commands about this machine: the demo, the sandbox, the UI, the health check."""
 
 import os
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,13 @@ import typer
 from alaas_pipeline.cli.common import app, show_progress, told_plainly
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import get_home
+
+
+class Dialect(Enum):
+    """Where the published accounts of Avala's API differ: `sdk` follows the official clients, `published` the documentation's examples."""
+
+    sdk = "sdk"
+    published = "published"
 
 
 @app.command()
@@ -30,12 +38,19 @@ def sandbox(
     truth: Annotated[
         str | None,
         typer.Option(
-            help="What simulated annotators answer: 'subfolder', a folder whose sub-folders are classes, or FILE.csv (file,label)."
+            help="What simulated annotators answer: 'subfolder', a folder whose sub-folders are classes, or FILE.csv (file,label and, for boxes, x,y,width,height). Left out, a person labels on the sandbox's page, /_sandbox/."
         ),
     ] = None,
     key: Annotated[str | None, typer.Option(help="The API key it accepts; avk_sandbox when left out.")] = None,
     pace: Annotated[float, typer.Option(min=0, help="Seconds an annotator spends on one image.")] = 0.05,
     refusal_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of images that annotators refuse.")] = 0.0,
+    accuracy: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="Share of right answers; given several times, there are so many annotators."),
+    ] = None,
+    dialect: Annotated[
+        Dialect, typer.Option(help="Which account of Avala's API to follow where they differ.")
+    ] = Dialect.sdk,
     requests_per_minute: Annotated[int, typer.Option(min=1, help="Rate limit; Avala documents 100.")] = 100,
 ) -> None:
     """Serve a local Avala to try things with. Its labels are made up; state survives restarts. Stop it with Ctrl-C."""
@@ -58,6 +73,9 @@ def sandbox(
                 truth=truth,
                 pace=pace,
                 refusal_rate=refusal_rate,
+                accuracy=tuple(accuracy or [1.0]),
+                annotators=len(accuracy or [1.0]),
+                dialect=dialect.value,
                 requests_per_minute=requests_per_minute,
                 burst_per_second=max(20, requests_per_minute // 5),
             )

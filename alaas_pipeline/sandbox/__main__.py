@@ -28,14 +28,30 @@ def parser() -> argparse.ArgumentParser:
                 default=field.default,
                 help="separated by commas",
             )
-        elif typing.get_origin(hint) is typing.Literal:
+        elif field.name == "accuracy":
             made.add_argument(
-                option, choices=typing.get_args(hint), default=field.default, help="(default: %(default)s)"
+                option, type=_shares, default=field.default, help="one for all, or one for each, separated by commas"
             )
+        elif words := _words(hint):
+            told = "(default: as the dialect has it)" if field.default is None else "(default: %(default)s)"
+            made.add_argument(option, type=type(words[0]), choices=words, default=field.default, help=told)
         else:
             kind = hint if hint in (int, float) else str
             made.add_argument(option, type=kind, default=field.default, help="(default: %(default)s)")
     return made
+
+
+def _shares(text: str) -> float | tuple[float, ...]:
+    shares = tuple(float(part) for part in text.split(","))
+    return shares[0] if len(shares) == 1 else shares
+
+
+def _words(hint: typing.Any) -> list[typing.Any]:
+    """The words that a setting may have; none if it is no choice of words."""
+    for kind in (hint, *typing.get_args(hint)):
+        if typing.get_origin(kind) is typing.Literal:
+            return list(typing.get_args(kind))
+    return []
 
 
 def main() -> int:

@@ -9,22 +9,46 @@ import hashlib
 import math
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from alaas_pipeline.sandbox.blobs import Blobs
+from alaas_pipeline.sandbox.pictures import shown_size
+from alaas_pipeline.sandbox.rectangles import Rectangle, Size, store_rectangles
 from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.state import State, new_uid
 from alaas_pipeline.sandbox.truth import Truth
 
 UNUSABLE = "image unusable"
+NOTHING_THERE = "no box lies on the image"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What somebody says about one image: a label, or why it cannot have one."""
+    """What somebody says about one image: a label, boxes or both; or why it can have neither.
+
+    ``size`` is the width and height of the shown image, on which the boxes lie.
+    """
 
     label: str | None
     refusal_reason: str | None
     annotator: str
+    rectangles: tuple[Rectangle, ...] = ()
+    size: Size = (0, 0)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A task that the annotators can answer, and the true answer."""
+
+    task_uid: str
+    digest: str
+    label: str | None
+    rectangles: tuple[Rectangle, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """Every label of the true answer."""
+        return {*(box.label for box in self.rectangles), *([] if self.label is None else [self.label])}
 
 
 class Annotators:
@@ -33,11 +57,13 @@ class Annotators:
     Args:
         settings: their pace, number, accuracy, refusals and seed.
         truth: what they can know.
+        blobs: the images, whose sizes bound their boxes.
     """
 
-    def __init__(self, settings: Settings, truth: Truth) -> None:
+    def __init__(self, settings: Settings, truth: Truth, blobs: Blobs) -> None:
         self._settings = settings
         self._truth = truth
+        self._blobs = blobs
 
     def catch_up(self, con: sqlite3.Connection, project_uid: str) -> None:
         """Writes down every answer of an active project that is due by now.
@@ -68,40 +94,86 @@ class Annotators:
         answered = project["answered"]
         if due > answered:
             answerable = self._answerable(con, project["uid"])
-            names = sorted({truth for _, _, truth in answerable} | self._dataset_labels(con, project["dataset_uid"]))
-            for task_uid, digest, truth in answerable:
+            names = sorted(self._dataset_labels(con, project["dataset_uid"]).union(*(one.names for one in answerable)))
+            for question in answerable:
                 if answered >= due:
                     break
-                moment = project["approved_at"] + (answered // self._settings.annotators + 1) * self._settings.pace
-                annotator = f"annotator-{answered % self._settings.annotators + 1}"
-                write_answer(con, task_uid, self._judge(digest, truth, names, annotator), moment)
+                turn, number = divmod(answered, self._settings.annotators)
+                moment = project["approved_at"] + (turn + 1) * self._settings.pace
+                write_answer(con, question.task_uid, self._judge(question, names, number), moment)
                 answered += 1
             if answered != project["answered"]:
                 con.execute("UPDATE projects SET answered = ? WHERE uid = ?", (answered, project["uid"]))
         complete_if_done(con, project["uid"])
 
-    def _answerable(self, con: sqlite3.Connection, project_uid: str) -> list[tuple[str, str, str]]:
+    def _answerable(self, con: sqlite3.Connection, project_uid: str) -> list[Question]:
         rows = con.execute(
             "SELECT t.uid, i.digest, i.key FROM tasks t JOIN items i ON i.uid = t.item_uid"
             " WHERE t.project_uid = ? AND t.status = 'pending' ORDER BY t.seq",
             (project_uid,),
         )
-        known = ((row["uid"], row["digest"], self._truth.label(row["digest"], row["key"])) for row in rows)
-        return [(uid, digest, truth) for uid, digest, truth in known if truth is not None]
+        asked = [
+            Question(
+                row["uid"],
+                row["digest"],
+                self._truth.label(row["digest"], row["key"]),
+                self._truth.rectangles(row["digest"], row["key"]),
+            )
+            for row in rows
+        ]
+        return [question for question in asked if question.names]
 
     def _dataset_labels(self, con: sqlite3.Connection, dataset_uid: str) -> set[str]:
-        if self._settings.accuracy >= 1:
+        if min(self._settings.accuracies) >= 1:
             return set()
         rows = con.execute("SELECT digest, key FROM items WHERE dataset_uid = ?", (dataset_uid,))
-        return {truth for row in rows if (truth := self._truth.label(row["digest"], row["key"])) is not None}
+        return {
+            name
+            for row in rows
+            for name in Question(
+                "", "", self._truth.label(row["digest"], row["key"]), self._truth.rectangles(row["digest"], row["key"])
+            ).names
+        }
 
-    def _judge(self, digest: str, truth: str, names: list[str], annotator: str) -> Answer:
+    def _judge(self, question: Question, names: list[str], number: int) -> Answer:
+        annotator, digest = f"annotator-{number + 1}", question.digest
         if self._chance(digest, "refuse") < self._settings.refusal_rate:
             return Answer(None, UNUSABLE, annotator)
+        accuracy = self._settings.accuracies[number]
+        label = None if question.label is None else self._name(digest, "", question.label, names, accuracy)
+        size = shown_size(self._blobs, digest) if question.rectangles else None
+        drawn = [
+            self._draw(digest, f" {place}", box, names, accuracy, size)
+            for place, box in enumerate(question.rectangles)
+            if size is not None
+        ]
+        rectangles = tuple(box for box in drawn if box is not None)
+        if label is None and not rectangles:
+            return Answer(None, NOTHING_THERE, annotator)
+        return Answer(label, None, annotator, rectangles, size or (0, 0))
+
+    def _name(self, digest: str, which: str, truth: str, names: list[str], accuracy: float) -> str:
         wrong = [name for name in names if name != truth]
-        if wrong and self._chance(digest, "mistake") >= self._settings.accuracy:
-            return Answer(wrong[int(self._chance(digest, "which") * len(wrong))], None, annotator)
-        return Answer(truth, None, annotator)
+        if wrong and self._chance(digest, f"mistake{which}") >= accuracy:
+            return wrong[int(self._chance(digest, f"which{which}") * len(wrong))]
+        return truth
+
+    def _draw(
+        self, digest: str, which: str, truth: Rectangle, names: list[str], accuracy: float, size: Size
+    ) -> Rectangle | None:
+        left, top, right, bottom = (
+            (2 * self._chance(digest, f"{edge}{which}") - 1) * self._settings.box_jitter
+            for edge in ("left", "top", "right", "bottom")
+        )
+        drawn = replace(
+            truth,
+            label=self._name(digest, which, truth.label, names, accuracy),
+            x=truth.x + left * truth.width,
+            y=truth.y + top * truth.height,
+            width=truth.width * (1 + right - left),
+            height=truth.height * (1 + bottom - top),
+        )
+        return drawn.within(size)
 
     def _chance(self, digest: str, question: str) -> float:
         seeded = hashlib.sha256(f"{self._settings.seed}/{question}/{digest}".encode()).digest()
@@ -109,12 +181,12 @@ class Annotators:
 
 
 def write_answer(con: sqlite3.Connection, task_uid: str, answer: Answer, moment: float) -> None:
-    """Completes one task, at a moment of the annotators' clock."""
+    """Completes one task, at a moment of the annotators' clock; an answer that was there is replaced."""
     con.execute(
         "UPDATE tasks SET status = 'completed', result = ?, label = ?, refusal_reason = ?, annotator = ?,"
         " annotation_uid = ?, updated_at = ? WHERE uid = ?",
         (
-            "refused" if answer.label is None else "labelled",
+            "labelled" if answer.refusal_reason is None else "refused",
             answer.label,
             answer.refusal_reason,
             answer.annotator,
@@ -123,6 +195,7 @@ def write_answer(con: sqlite3.Connection, task_uid: str, answer: Answer, moment:
             task_uid,
         ),
     )
+    store_rectangles(con, task_uid, answer.rectangles, answer.size)
 
 
 def complete_if_done(con: sqlite3.Connection, project_uid: str) -> None:

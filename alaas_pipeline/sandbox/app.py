@@ -1,7 +1,8 @@
 """The application: routes, the gate in front of them, and errors worded as Django REST framework does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -10,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from alaas_pipeline.sandbox.box import Box
-from alaas_pipeline.sandbox.errors import ApiError
+from alaas_pipeline.sandbox.errors import ApiError, in_shape
 from alaas_pipeline.sandbox.gate import API, Gate
 from alaas_pipeline.sandbox.routes import (
     admin,
@@ -18,8 +19,12 @@ from alaas_pipeline.sandbox.routes import (
     datasets,
     exports,
     faults,
+    finalise,
+    invitations,
     items,
+    page,
     projects,
+    slices,
     storage,
     tasks,
     uploads,
@@ -28,6 +33,10 @@ from alaas_pipeline.sandbox.routes import (
 from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.signing import SignatureError
 
+# What any call of the API may be answered with beside success.
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": HTTPStatus(status).phrase} for status in (400, 401, 403, 404, 409, 413, 422, 429)
+}
 MESSAGES = {
     "missing": "This field is required.",
     "string_type": "Not a valid string.",
@@ -76,10 +85,10 @@ def build_app(settings: Settings) -> FastAPI:
     )
     app.state.box = box
     app.add_middleware(Gate, box=box)
-    for module in (users, uploads, datasets, items, projects, tasks, exports):
-        app.include_router(module.router, prefix=API)
+    for module in (users, invitations, uploads, finalise, datasets, items, slices, projects, tasks, exports):
+        app.include_router(module.router, prefix=API, responses=REFUSALS)
     app.include_router(storage.router)
-    for module in (admin, byhand, faults):
+    for module in (admin, byhand, faults, page):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -92,7 +101,7 @@ def build_app(settings: Settings) -> FastAPI:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error, ApiError):
-        return JSONResponse(error.body, error.status_code, error.headers)
+        return _refusal(request, error.status_code, error.body, error.headers)
     details = {404: "Not found.", 405: f'Method "{request.method}" not allowed.'}
     body = {"detail": details.get(error.status_code, error.detail)}
     return JSONResponse(body, error.status_code, error.headers)
@@ -106,12 +115,18 @@ async def _invalid(request: Request, error: Exception) -> Response:
         if problem["type"] == "json_invalid":
             return JSONResponse({"detail": "JSON parse error - the body is not valid JSON."}, 400)
         if problem["type"] in ("model_attributes_type", "dict_type") and not where:
-            return JSONResponse({"non_field_errors": ["Invalid data. Expected a dictionary."]}, 400)
+            return _refusal(request, 400, {"non_field_errors": ["Invalid data. Expected a dictionary."]})
         fields.setdefault(where[0] if where else "non_field_errors", []).append(_message(problem))
     if fields.keys() == {"non_field_errors"} and all(p["type"] == "missing" for p in error.errors()):
         # The whole body is missing: say which fields it would need by the first that is.
         fields = {"non_field_errors": ["No data was sent."]}
-    return JSONResponse(fields, 400)
+    return _refusal(request, 400, fields)
+
+
+def _refusal(request: Request, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    if request.url.path.startswith(API + "/"):
+        status, body = in_shape(request.app.state.box.settings.error_shape, status, body)
+    return JSONResponse(body, status, headers)
 
 
 def _message(problem: Any) -> str:

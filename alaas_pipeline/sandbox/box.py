@@ -9,6 +9,7 @@ from alaas_pipeline.sandbox.annotators import Annotators
 from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.blobs import Blobs
 from alaas_pipeline.sandbox.faults import Faults
+from alaas_pipeline.sandbox.pictures import Thumbnails
 from alaas_pipeline.sandbox.requestlog import RequestLog
 from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.signing import Signer
@@ -29,9 +30,11 @@ class Box:
     def __init__(self, settings: Settings) -> None:
         settings.state.mkdir(parents=True, exist_ok=True)
         self.settings = settings
-        self.annotators = Annotators(settings, load_truth(settings.truth))
+        truth = load_truth(settings.truth)
         self.state = State(settings)
         self.blobs = Blobs(Path(settings.state))
+        self.annotators = Annotators(settings, truth, self.blobs)
+        self.thumbnails = Thumbnails(self.blobs)
         self.signer = Signer(settings.state, settings.url_lifetime_s)
         self.faults = Faults()
         self.requests = RequestLog()

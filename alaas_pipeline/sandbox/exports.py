@@ -10,6 +10,7 @@ import sqlite3
 import zipfile
 from typing import Any
 
+from alaas_pipeline.sandbox.rectangles import rectangles_of
 from alaas_pipeline.sandbox.state import iso
 
 FORMAT = "avala-json-external"
@@ -33,7 +34,8 @@ def build_export(con: sqlite3.Connection, export: sqlite3.Row) -> tuple[dict[str
         " WHERE i.dataset_uid = ? ORDER BY i.seq",
         (dataset["uid"],),
     )
-    shown = [_item(item, tasks.get(item["uid"], [])) for item in items]
+    boxes = rectangles_of(con, projects)
+    shown = [_item(item, tasks.get(item["uid"], []), boxes) for item in items]
     every = [task for group in tasks.values() for task in group]
     labels = json.loads(project["labels"]) if project is not None else []
     content = {
@@ -42,7 +44,7 @@ def build_export(con: sqlite3.Connection, export: sqlite3.Row) -> tuple[dict[str
         "export_uid": export["uid"],
         "project": None if project is None else {"uid": project["uid"], "name": project["name"]},
         "dataset": {"uid": dataset["uid"], "name": dataset["name"], "slug": dataset["slug"]},
-        "label_schema": sorted({*labels, *(task["label"] for task in every if task["label"] is not None)}),
+        "label_schema": sorted({*labels, *(one["label"] for item in shown for one in item["annotations"])}),
         "items": shown,
     }
     return content, len(every), sum(task["status"] == "completed" for task in every)
@@ -68,25 +70,33 @@ def pack_export(content: dict[str, Any], kind: str) -> bytes:
     return packed.getvalue()
 
 
-def _item(item: sqlite3.Row, tasks: list[sqlite3.Row]) -> dict[str, Any]:
+def _item(item: sqlite3.Row, tasks: list[sqlite3.Row], boxes: dict[str, list[sqlite3.Row]]) -> dict[str, Any]:
     answered = [task for task in tasks if task["result"] == "labelled"]
     refused = [task for task in tasks if task["result"] == "refused"]
+    drawn = [box for task in answered for box in boxes.get(task["uid"], [])]
     return {
         "item_uid": item["uid"],
         "key": item["key"],
-        "width": item["width"],
-        "height": item["height"],
+        # Boxes are drawn on the image as it is shown: the size beside them must be that one.
+        "width": drawn[0]["image_width"] if drawn else item["width"],
+        "height": drawn[0]["image_height"] if drawn else item["height"],
         "status": "completed" if answered else "refused" if refused else "pending",
         "refusal_reason": refused[0]["refusal_reason"] if refused and not answered else None,
-        "annotations": [
-            {
-                "uid": task["annotation_uid"],
-                "type": "classification",
-                "label": task["label"],
-                "attributes": {},
-                "created_by": task["annotator"],
-                "created_at": iso(task["updated_at"]),
-            }
-            for task in answered
-        ],
+        "annotations": [one for task in answered for one in _annotations(task, boxes.get(task["uid"], []))],
     }
+
+
+def _annotations(task: sqlite3.Row, boxes: list[sqlite3.Row]) -> list[dict[str, Any]]:
+    by = {"attributes": {}, "created_by": task["annotator"], "created_at": iso(task["updated_at"])}
+    whole = {"uid": task["annotation_uid"], "type": "classification", "label": task["label"], **by}
+    drawn = [
+        {
+            "uid": box["uid"],
+            "type": "bounding_box",
+            "label": box["label"],
+            **{side: box[side] for side in ("x", "y", "width", "height")},
+            **by,
+        }
+        for box in boxes
+    ]
+    return drawn if task["label"] is None else [whole, *drawn]

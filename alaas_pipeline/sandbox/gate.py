@@ -64,7 +64,7 @@ class Gate:
             await send(message)
 
         if wait is not None:
-            refusal = throttled(wait)
+            refusal = throttled(wait, settings.retry_after)
         if not scope["path"].endswith("/") and wait is None:
             answer = _slashless(scope)
         elif refusal is not None:

@@ -80,3 +80,23 @@ CREATE TABLE effects (
     path TEXT NOT NULL, uid TEXT, name TEXT, status INTEGER NOT NULL, details TEXT NOT NULL
 );
 """
+
+# Tables that came later. A state that does not have them yet gets them: nothing in it needs to change.
+ADDED = """
+CREATE TABLE IF NOT EXISTS slices (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+    slug TEXT NOT NULL, owner_name TEXT NOT NULL, visibility TEXT NOT NULL, datasets TEXT NOT NULL,
+    created_at REAL NOT NULL, UNIQUE (owner_name, name), UNIQUE (owner_name, slug)
+);
+CREATE TABLE IF NOT EXISTS invitations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, organization_uid TEXT NOT NULL,
+    email TEXT NOT NULL, role TEXT NOT NULL, invited_by TEXT NOT NULL, created_at REAL NOT NULL,
+    UNIQUE (organization_uid, email)
+);
+CREATE TABLE IF NOT EXISTS rectangles (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, task_uid TEXT NOT NULL,
+    label TEXT NOT NULL, x REAL NOT NULL, y REAL NOT NULL, width REAL NOT NULL, height REAL NOT NULL,
+    image_width INTEGER NOT NULL, image_height INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS rectangles_by_task ON rectangles (task_uid);
+"""

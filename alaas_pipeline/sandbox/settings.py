@@ -4,6 +4,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from alaas_pipeline.sandbox.dialects import (
+    SWITCHES,
+    Dialect,
+    ErrorShape,
+    EveryProject,
+    ExportFinal,
+    ExportUrl,
+    ManualUpload,
+    MemberShape,
+    OwnerField,
+    ProjectTasks,
+    RetryAfter,
+)
 from alaas_pipeline.sandbox.errors import SandboxError
 
 UploadMethod = Literal["auto", "post", "put", "multipart"]
@@ -28,7 +41,9 @@ class Settings:
         pace: seconds of wall clock that one annotator spends on one task.
         annotators: how many annotators work side by side.
         refusal_rate: share of images that annotators refuse as unusable, 0 to 1.
-        accuracy: share of answers that carry the true label, 0 to 1.
+        accuracy: share of answers that carry the true label, 0 to 1: one for all annotators, or one for each.
+        box_jitter: how far each edge of an annotator's box may lie beside the true one, as a share of the box's
+            side, 0 to 0.5.
         seed: seed of refusals and mistakes.
         requests_per_minute: requests a user may send within 60 s.
         burst_per_second: requests a user may send within 1 s.
@@ -50,6 +65,21 @@ class Settings:
         lidar_template_uid: uid of the point-cloud template project.
         admin_from_anywhere: let addresses other than loopback use ``/_sandbox/`` (a container's published
             port).
+        dialect: which set of answers is given where Avala's documents and clients disagree: it decides every
+            switch below that is left out.
+        export_final: status of an export that is done.
+        manual_upload: what a list of ``files`` in a call of ``/datasets/manual-upload/`` means: nothing, or that
+            the answer brings a URL for a PUT of each file.
+        every_project: who may list ``/projects/``: staff alone, or everybody, who then sees their own.
+        project_tasks: whether ``/projects/{uid}/tasks/`` exists; if so, its tasks bring their annotations.
+        owner_field: whether a dataset names its owner as ``owner_name`` alone, or as ``owner`` too.
+        member_shape: whether a member and an invitation are flat, or also bring ``user`` and ``email``.
+        export_first: status of an export nobody has read yet.
+        export_url: whether a download URL points at the storage, or at the API (then it needs the key).
+        error_shape: where the messages about fields lie: at the top, under ``detail``, or under ``error`` with
+            status 422.
+        taken_name_status: status of the answer to a name that is taken.
+        retry_after: what ``Retry-After`` holds when a request is throttled.
     """
 
     state: Path
@@ -63,7 +93,8 @@ class Settings:
     pace: float = 0.05
     annotators: int = 1
     refusal_rate: float = 0.0
-    accuracy: float = 1.0
+    accuracy: float | tuple[float, ...] = 1.0
+    box_jitter: float = 0.02
     seed: int = 0
     requests_per_minute: int = 100
     burst_per_second: int = 20
@@ -83,16 +114,33 @@ class Settings:
     template_uid: str = "00000000-0000-4000-8000-000000000001"
     lidar_template_uid: str = "00000000-0000-4000-8000-000000000002"
     admin_from_anywhere: bool = False
+    dialect: Dialect = "sdk"
+    export_final: ExportFinal | None = None
+    manual_upload: ManualUpload | None = None
+    every_project: EveryProject | None = None
+    project_tasks: ProjectTasks | None = None
+    owner_field: OwnerField | None = None
+    member_shape: MemberShape | None = None
+    export_first: Literal["requested", "pending"] = "requested"
+    export_url: ExportUrl = "storage"
+    error_shape: ErrorShape = "fields"
+    taken_name_status: Literal[400, 409] = 400
+    retry_after: RetryAfter = "seconds"
 
     def __post_init__(self) -> None:
-        """Refuses values that no server could obey.
+        """Fills in what the dialect decides, and refuses values that no server could obey.
 
         Raises:
             SandboxError: naming the setting and its range.
         """
-        for name in ("refusal_rate", "accuracy"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise SandboxError(f"{name} is a share: give a number from 0 to 1, not {getattr(self, name)}.")
+        for name, word in SWITCHES[self.dialect].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, word)
+        for name, share in (("refusal_rate", self.refusal_rate), *(("accuracy", share) for share in self.accuracies)):
+            if not 0.0 <= share <= 1.0:
+                raise SandboxError(f"{name} is a share: give a number from 0 to 1, not {share}.")
+        if not 0.0 <= self.box_jitter <= 0.5:
+            raise SandboxError(f"box_jitter is a share of a box's side: give 0 to 0.5, not {self.box_jitter}.")
         for name in ("pace", "url_lifetime_s"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise SandboxError(f"{name} counts seconds: give 0 or more, not {getattr(self, name)}.")
@@ -107,6 +155,11 @@ class Settings:
         ):
             if getattr(self, name) < 1:
                 raise SandboxError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        if len(self.accuracies) != self.annotators:
+            raise SandboxError(
+                f"accuracy names {len(self.accuracies)} annotators, but there are {self.annotators}: give one share for "
+                "all, or one for each."
+            )
         for name in ("creating_reads", "export_reads", "failing_exports"):
             if getattr(self, name) < 0:
                 raise SandboxError(f"{name} must be 0 or more, not {getattr(self, name)}.")
@@ -115,3 +168,8 @@ class Settings:
         for name, value in (("api_key", self.api_key), ("username", self.username)):
             if not value or not value.isascii() or any(c.isspace() or c == "/" for c in value):
                 raise SandboxError(f"{name} must be plain text without spaces or slashes.")
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """The share of true answers of each annotator."""
+        return self.accuracy if isinstance(self.accuracy, tuple) else (self.accuracy,) * self.annotators

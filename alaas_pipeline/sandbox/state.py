@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from alaas_pipeline.sandbox.errors import SandboxError
-from alaas_pipeline.sandbox.schema import SCHEMA
+from alaas_pipeline.sandbox.schema import ADDED, SCHEMA
 from alaas_pipeline.sandbox.settings import Settings
 
 SCHEMA_VERSION = 2
@@ -93,6 +93,8 @@ class State:
                 for statement in SCHEMA.split(";"):
                     con.execute(statement)
                 con.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            for statement in ADDED.split(";"):
+                con.execute(statement)
             self._first_inhabitants(con, settings)
 
     @contextmanager

@@ -1,23 +1,21 @@
-"""True labels for the simulated annotators: from sub-folders, from a labelled folder, or from a table."""
+"""What simulated annotators can know: from sub-folders, from a labelled folder, or from a table (`table`)."""
 
-import csv
-import hashlib
 import logging
 import os
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from alaas_pipeline.sandbox.errors import SandboxError
+from alaas_pipeline.sandbox.names import FOLD, nfc, sha256
+from alaas_pipeline.sandbox.rectangles import Rectangle
+from alaas_pipeline.sandbox.table import TableTruth
 
 log = logging.getLogger(__name__)
 
-FOLD = "__"
-
 
 class Truth(Protocol):
-    """Knows the class of some images."""
+    """Knows the class of some images, and the boxes of some."""
 
     def label(self, digest: str, path: str) -> str | None:
         """The true label of an image, or None if nobody told.
@@ -27,6 +25,18 @@ class Truth(Protocol):
             path: the path it was uploaded under.
         """
         ...
+
+    def rectangles(self, digest: str, path: str) -> tuple[Rectangle, ...]:
+        """The true boxes of an image, none if nobody told."""
+        ...
+
+
+class NoRectangles:
+    """A truth about classes alone."""
+
+    def rectangles(self, digest: str, path: str) -> tuple[Rectangle, ...]:
+        """Always none."""
+        return ()
 
 
 def load_truth(setting: str | None) -> Truth:
@@ -49,11 +59,11 @@ def load_truth(setting: str | None) -> Truth:
         return TableTruth(path)
     raise SandboxError(
         f"The truth {setting!r} does not exist. Give `subfolder`, a folder with one sub-folder for each class, or a "
-        "CSV file with the columns file and label."
+        "CSV file with the columns file and label, or file, x, y, width and height."
     )
 
 
-class NoTruth:
+class NoTruth(NoRectangles):
     """Nothing is known: every task waits for a person."""
 
     def label(self, digest: str, path: str) -> str | None:
@@ -61,7 +71,7 @@ class NoTruth:
         return None
 
 
-class SubfolderTruth:
+class SubfolderTruth(NoRectangles):
     """The top folder of the uploaded path is the class.
 
     A flat name may hold a folded path and a digest, joined by two underscores: ``cats__photo
@@ -78,7 +88,7 @@ class SubfolderTruth:
         return parts[0] or None if len(parts) >= 3 else None
 
 
-class FolderTruth:
+class FolderTruth(NoRectangles):
     """A folder with one sub-folder for each class; images are recognised by content, not by name.
 
     Args:
@@ -108,116 +118,9 @@ class FolderTruth:
         return self._labels.get(digest)
 
 
-class TableTruth:
-    """A CSV file with the columns ``file`` and ``label``.
-
-    When its files lie beside it, images are recognised by content. When none does, they are recognised by the
-    uploaded path, by its last part, or by the path that a flat name folds (`SubfolderTruth`), with or without
-    its suffix.
-
-    Args:
-        table: the CSV file, UTF-8.
-
-    Raises:
-        SandboxError: for a table that cannot be used; names the row.
-    """
-
-    def __init__(self, table: Path) -> None:
-        rows = list(_rows(table))
-        there = [(table.parent / file).is_file() for _, file, _ in rows]
-        self._by_content: dict[str, str] = {}
-        self._by_name: dict[str, str] = {}
-        self._by_short_name: dict[str, str | None] = {}
-        for (line, file, label), exists in zip(rows, there, strict=True):
-            if exists:
-                known = self._by_content.setdefault(sha256(table.parent / file), label)
-                if known != label:
-                    raise SandboxError(
-                        f"{table}, row {line}: {file} is labelled {label} here and {known} in another row for the "
-                        "same content. Keep one of them."
-                    )
-            elif any(there):
-                raise SandboxError(
-                    f"{table}, row {line}: there is no file {file} beside the table, while other rows' files are "
-                    "there. Correct the row or take it out."
-                )
-            else:
-                self._learn_name(table, line, file, label)
-
-    def label(self, digest: str, path: str) -> str | None:
-        """The label of the row that means this image."""
-        if digest in self._by_content:
-            return self._by_content[digest]
-        for name in names_of(path):
-            label = self._by_name.get(name) or self._by_short_name.get(name)
-            if label is not None:
-                return label
-        return None
-
-    def _learn_name(self, table: Path, line: int, file: str, label: str) -> None:
-        full = PurePosixPath(file).as_posix()
-        known = self._by_name.get(full)
-        if known is not None and known != label:
-            raise SandboxError(
-                f"{table}, row {line}: {file} is labelled {label} here and {known} in another row. Keep one of them."
-            )
-        self._by_name[full] = label
-        for short in _shorter(full):
-            # A short name that two rows share with different labels means neither of them.
-            if self._by_short_name.setdefault(short, label) != label:
-                self._by_short_name[short] = None
-
-
-def names_of(path: str) -> list[str]:
-    """What a table may call an uploaded image, the surest name first."""
-    whole = PurePosixPath(nfc(path))
-    names = [whole.as_posix(), whole.name, whole.stem]
-    parts = whole.stem.split(FOLD)
-    if len(parts) >= 2:
-        origin = "/".join(parts[:-1])
-        names += [origin + whole.suffix, origin, parts[-2] + whole.suffix, parts[-2]]
-    return names
-
-
-def nfc(text: str) -> str:
-    """Composed Unicode: file systems disagree about how an accent is stored."""
-    return unicodedata.normalize("NFC", text)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _shorter(full: str) -> set[str]:
-    path = PurePosixPath(full)
-    return {path.name, path.stem, path.with_suffix("").as_posix()} - {full}
-
-
 def _files(folder: Path) -> Iterable[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith("."):
                 yield Path(root, name)
-
-
-def _rows(table: Path) -> Iterable[tuple[int, str, str]]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if not {"file", "label"} <= set(reader.fieldnames or ()):
-                raise SandboxError(f"{table} needs a header row with the columns file and label.")
-            empty = True
-            for row in reader:
-                empty = False
-                name, label = (row["file"] or "").strip(), (row["label"] or "").strip()
-                if not name or not label:
-                    raise SandboxError(f"{table}, row {reader.line_num}: give both a file and a label.")
-                # A file on disk may be stored decomposed: it is looked for as written.
-                yield reader.line_num, name if (table.parent / name).is_file() else nfc(name), nfc(label)
-            if empty:
-                raise SandboxError(f"{table} has no rows below its header.")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SandboxError(f"{table} is not a CSV file in UTF-8: {error}.") from None

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from alaas_pipeline.sandbox import SandboxError, Settings
 from alaas_pipeline_tests.sandbox.api import Api, Files, picture
 from alaas_pipeline_tests.sandbox.conftest import Serve, serving
+from alaas_pipeline_tests.sandbox_process import SandboxProcess
 
 
 def many(count: int) -> Files:
@@ -136,3 +138,30 @@ def test_approval_itself_always_answers_active(serve: Serve, pace: float) -> Non
     api = serve(truth="subfolder", pace=pace)
     uid = api.project("now", many(2))
     assert api.act(uid, "approve").json()["status"] == "active"
+
+
+def test_each_annotator_has_an_accuracy_of_their_own(tmp_path: Path) -> None:
+    with serving(tmp_path, truth="subfolder", pace=0, annotators=2, accuracy=(1.0, 0.0)) as api:
+        uid = approved(api, "team", many(12))
+        tasks = api.tasks(uid)
+    right = {
+        name: {task["key"].startswith(f"{task['label']}/") for task in tasks if task["annotator"] == name}
+        for name in ("annotator-1", "annotator-2")
+    }
+    assert right == {"annotator-1": {True}, "annotator-2": {False}}
+
+
+def test_accuracies_can_be_given_on_the_command_line(tmp_path: Path) -> None:
+    with SandboxProcess() as sandbox:
+        shares = sandbox.start(tmp_path / "two", truth="subfolder", pace=0, annotators=2, accuracy="0,0")
+        with Api(shares) as api:
+            labels = api.labels(approved(api, "wrong", many(6)))
+        assert not any(key.startswith(f"{label}/") for key, label in labels.items())
+
+
+@pytest.mark.parametrize(("annotators", "accuracy"), [(2, (0.5,)), (1, (0.5, 0.5)), (2, (0.5, 1.5)), (1, -0.1)])
+def test_accuracies_that_fit_nobody_are_refused(
+    tmp_path: Path, annotators: int, accuracy: float | tuple[float, ...]
+) -> None:
+    with pytest.raises(SandboxError, match="accuracy"):
+        Settings(state=tmp_path, annotators=annotators, accuracy=accuracy)

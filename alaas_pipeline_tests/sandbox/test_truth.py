@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from alaas_pipeline.sandbox import SandboxError
-from alaas_pipeline.sandbox.truth import load_truth, names_of, sha256
+from alaas_pipeline.sandbox.names import names_of, sha256
+from alaas_pipeline.sandbox.truth import load_truth
 from alaas_pipeline_tests.sandbox.api import picture
 from alaas_pipeline_tests.sandbox.conftest import Serve
 

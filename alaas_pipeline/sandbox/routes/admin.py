@@ -5,11 +5,13 @@ import sqlite3
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from alaas_pipeline.sandbox.annotators import Answer
 from alaas_pipeline.sandbox.box import BoxOf
 from alaas_pipeline.sandbox.errors import bad_fields, bad_request, not_found
+from alaas_pipeline.sandbox.pictures import shown_size
+from alaas_pipeline.sandbox.rectangles import Rectangle, Size, rectangles_of
 from alaas_pipeline.sandbox.routes.fields import Body, Name
 from alaas_pipeline.sandbox.routes.projects import show_project
 from alaas_pipeline.sandbox.routes.tasks import show_task
@@ -18,7 +20,9 @@ from alaas_pipeline.sandbox.state import ensure_user, iso, key_digest
 
 router = APIRouter(prefix="/_sandbox", tags=["sandbox"])
 
+PERSON = "person"
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Side = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class KeyBody(Body):
@@ -34,11 +38,26 @@ class KeyBody(Body):
     expired: bool = False
 
 
+class BoxBody(Body):
+    """A labelled box in pixels of the image as it is shown, from its top left corner."""
+
+    label: Word
+    x: Side
+    y: Side
+    width: Side
+    height: Side
+
+
 class AnswerBody(Body):
-    """A label, or the reason why the image cannot have one."""
+    """A label, boxes or both; or the reason why the image can have neither.
+
+    ``again`` replaces what a person has answered, as long as the project is active.
+    """
 
     label: Word | None = None
     refusal_reason: Word | None = None
+    boxes: list[BoxBody] = Field(default_factory=list, max_length=1000)
+    again: bool = False
 
 
 @router.get("/health")
@@ -64,6 +83,8 @@ def list_effects(box: BoxOf) -> dict[str, Any]:
     - ``approve``: tasks, dataset_uid
     - ``pause``, ``resume``, ``cancel``, ``archive``: before (status)
     - ``export``: project_uid (null for an export of a dataset), dataset_uid
+    - ``invite``: organization, role
+    - ``slice``: owner, datasets
 
     What was done below ``/_sandbox/``, behind the client's back, has a kind that begins with ``by_hand:``:
     ``delete_dataset`` (items), ``delete_project`` (tasks, dataset_uid), ``delete_export`` (project_uid),
@@ -124,6 +145,7 @@ def list_tasks(uid: str, box: BoxOf) -> dict[str, Any]:
             "SELECT t.*, i.key FROM tasks t JOIN items i ON i.uid = t.item_uid WHERE t.project_uid = ? ORDER BY t.seq",
             (uid,),
         ).fetchall()
+        boxes = rectangles_of(con, [uid])
     return {
         "tasks": [
             {
@@ -132,6 +154,11 @@ def list_tasks(uid: str, box: BoxOf) -> dict[str, Any]:
                 "key": row["key"],
                 "label": row["label"],
                 "refusal_reason": row["refusal_reason"],
+                "annotator": row["annotator"],
+                "boxes": [
+                    {name: box[name] for name in ("label", "x", "y", "width", "height")}
+                    for box in boxes.get(row["uid"], [])
+                ],
             }
             for row in rows
         ]
@@ -140,21 +167,39 @@ def list_tasks(uid: str, box: BoxOf) -> dict[str, Any]:
 
 @router.post("/projects/{uid}/tasks/{task_uid}/answer")
 def answer(uid: str, task_uid: str, body: AnswerBody, box: BoxOf) -> dict[str, Any]:
-    """A person's answer to one task that nobody has answered yet."""
-    if (body.label is None) == (body.refusal_reason is None):
-        raise bad_fields(label="Give either a label or a refusal_reason.")
+    """A person's answer to one task that nobody has answered yet, or their second thought."""
+    labelled = body.label is not None or bool(body.boxes)
+    if labelled == (body.refusal_reason is not None):
+        raise bad_fields(label="Give either a label, boxes or both, or a refusal_reason.")
     with box.state.transaction() as con:
         _project(con, uid)
         box.annotators.catch_up(con, uid)
-        if _project(con, uid)["status"] not in ("active", "completed"):
+        if (status := _project(con, uid)["status"]) not in ("active", "completed"):
             raise bad_request("Only tasks of an active project can be answered.")
-        task = con.execute("SELECT * FROM tasks WHERE uid = ? AND project_uid = ?", (task_uid, uid)).fetchone()
+        task = con.execute(
+            "SELECT t.*, i.digest FROM tasks t LEFT JOIN items i ON i.uid = t.item_uid"
+            " WHERE t.uid = ? AND t.project_uid = ?",
+            (task_uid, uid),
+        ).fetchone()
         if task is None:
             raise not_found()
-        if task["status"] != "pending":
+        changes = body.again and status == "active" and task["annotator"] == PERSON
+        if task["status"] != "pending" and not changes:
             raise bad_request("This task is answered already.")
-        box.annotators.answer_by_hand(con, uid, task_uid, Answer(body.label, body.refusal_reason, "person"))
+        size = shown_size(box.blobs, task["digest"] or "") if body.boxes else (0, 0)
+        drawn = _on_image(body.boxes, size)
+        given = Answer(body.label, body.refusal_reason, PERSON, drawn, size or (0, 0))
+        box.annotators.answer_by_hand(con, uid, task_uid, given)
         return show_task(con.execute("SELECT * FROM tasks WHERE uid = ?", (task_uid,)).fetchone())
+
+
+def _on_image(boxes: list[BoxBody], size: Size | None) -> tuple[Rectangle, ...]:
+    if size is None:
+        raise bad_fields(boxes="This is no image that a box could be drawn on.")
+    drawn = [Rectangle(one.label, one.x, one.y, one.width, one.height).within(size) for one in boxes]
+    if None in drawn:
+        raise bad_fields(boxes=f"A box lies outside the image, which is shown {size[0]} by {size[1]} pixels.")
+    return tuple(box for box in drawn if box is not None)
 
 
 def _project(con: sqlite3.Connection, uid: str) -> sqlite3.Row:

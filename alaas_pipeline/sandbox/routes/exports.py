@@ -6,13 +6,15 @@ import time
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
 from pydantic import Field
 
 from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf, origin
 from alaas_pipeline.sandbox.errors import ApiError, bad_fields, not_found, throttled
 from alaas_pipeline.sandbox.exports import FORMAT, build_export, pack_export
+from alaas_pipeline.sandbox.gate import API
 from alaas_pipeline.sandbox.paging import cursor_page
 from alaas_pipeline.sandbox.routes.fields import Body, ExportName
 from alaas_pipeline.sandbox.routes.projects import own_project
@@ -106,10 +108,26 @@ def get_export(uid: str, request: Request, box: BoxOf, actor: ActorOf) -> dict[s
     """One export; its download URL is signed anew for every answer."""
     actor.need("exports.read", "exports.create")
     with box.state.transaction() as con:
-        row = con.execute("SELECT * FROM exports WHERE uid = ?", (uid,)).fetchone()
-        if row is None or row["owner_name"] not in actor.owners:
-            raise not_found()
-        return _read(con, request, box, row)
+        return _read(con, request, box, _own_export(con, actor, uid))
+
+
+@router.get("/exports/{uid}/download/", response_class=FileResponse)
+def download(uid: str, box: BoxOf, actor: ActorOf) -> Response:
+    """The file of an export that is done, for whoever holds the key: one of the published kinds of link."""
+    actor.need("exports.read", "exports.create")
+    with box.state.transaction() as con:
+        row = _own_export(con, actor, uid)
+    if row["status"] != "exported":
+        raise not_found()
+    media_type = "application/zip" if row["kind"] == "zip" else "application/json"
+    return FileResponse(box.blobs.path(row["digest"]), media_type=media_type)
+
+
+def _own_export(con: sqlite3.Connection, actor: Actor, uid: str) -> sqlite3.Row:
+    row = con.execute("SELECT * FROM exports WHERE uid = ?", (uid,)).fetchone()
+    if row is None or row["owner_name"] not in actor.owners:
+        raise not_found()
+    return row
 
 
 def _distinct(many: list[UUID] | None, *single: UUID | None) -> list[str]:
@@ -132,7 +150,7 @@ def _create(
             (actor.username,),
         ).fetchone()[0]
         if running >= box.settings.concurrent_exports:
-            raise throttled(5)
+            raise throttled(5, box.settings.retry_after)
         shown = projects or [
             row["uid"]
             for row in con.execute("SELECT uid FROM projects WHERE dataset_uid = ? ORDER BY seq", (dataset_uid,))
@@ -142,7 +160,7 @@ def _create(
         con.execute(
             "INSERT INTO exports (uid, name, owner_name, format, project_uid, dataset_uid, projects, datasets, "
             "filter_query_string, status, reads_left, kind, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, "
-            "?, ?, 'requested', ?, ?, ?, ?)",
+            "?, ?, ?, ?, ?, ?, ?)",
             (
                 uid,
                 name,
@@ -153,6 +171,7 @@ def _create(
                 json.dumps(shown),
                 json.dumps(datasets),
                 filter_query,
+                box.settings.export_first,
                 box.settings.export_reads,
                 box.settings.export_kind,
                 now,
@@ -215,12 +234,16 @@ def _source_is_gone(con: sqlite3.Connection, row: sqlite3.Row) -> bool:
 def _show(request: Request, box: Box, row: sqlite3.Row) -> dict[str, Any]:
     url = None
     if row["status"] == "exported":
-        url = box.signer.url(origin(request), "GET", f"/_storage/exports/{row['uid']}.{row['kind']}")
+        if box.settings.export_url == "api":
+            url = f"{origin(request)}{API}/exports/{row['uid']}/download/"
+        else:
+            url = box.signer.url(origin(request), "GET", f"/_storage/exports/{row['uid']}.{row['kind']}")
     return {
         "uid": row["uid"],
         "name": row["name"],
         "format": row["format"],
-        "status": row["status"],
+        # Stored under one name, so that a state outlives a change of the setting.
+        "status": box.settings.export_final if row["status"] == "exported" else row["status"],
         "total_task_count": row["total_task_count"],
         "exported_task_count": row["exported_task_count"],
         "download_url": url,

@@ -34,7 +34,7 @@ def list_items(owner: str, slug: str, request: Request, box: BoxOf, actor: Actor
             TABLE,
             where,
             [dataset["uid"]],
-            lambda row: _show_item(box, request, dataset, row),
+            lambda row: show_item(box, request, dataset, row),
             box.settings.page_size,
             ("created_at", "key"),
         )
@@ -52,10 +52,11 @@ def get_item(owner: str, slug: str, uid: str, request: Request, box: BoxOf, acto
         ).fetchone()
     if row is None or dataset["reads_left"] > 0:
         raise not_found()
-    return _show_item(box, request, dataset, row)
+    return show_item(box, request, dataset, row)
 
 
-def _show_item(box: Box, request: Request, dataset: sqlite3.Row, row: sqlite3.Row) -> dict[str, Any]:
+def show_item(box: Box, request: Request, dataset: sqlite3.Row, row: sqlite3.Row) -> dict[str, Any]:
+    """The JSON object of an item; its URL is signed anew each time."""
     url = box.signer.url(origin(request), "GET", f"/_storage/items/{row['uid']}")
     return {
         "id": row["seq"],

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Request
 from alaas_pipeline.sandbox.annotators import catch_up_all
 from alaas_pipeline.sandbox.auth import PAID_PLANS, Actor
 from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf
-from alaas_pipeline.sandbox.errors import ApiError, bad_fields, bad_request, forbidden, not_found
+from alaas_pipeline.sandbox.errors import ApiError, bad_fields, bad_request, forbidden, name_taken, not_found
 from alaas_pipeline.sandbox.paging import cursor_page
 from alaas_pipeline.sandbox.routes.fields import Body, ProjectName
+from alaas_pipeline.sandbox.routes.slices import dataset_of_slice
 from alaas_pipeline.sandbox.state import iso, log_effect, new_uid
 from alaas_pipeline.sandbox.work import approve_project, move_project
 
@@ -61,8 +62,8 @@ def get_project(uid: str, box: BoxOf, actor: ActorOf) -> dict[str, Any]:
 
 @router.get("/projects/")
 def every_project(request: Request, box: BoxOf, actor: ActorOf, name: str = "", status: str = "") -> dict[str, Any]:
-    """Every project there is: for staff alone."""
-    if not actor.staff:
+    """Every project there is, for staff; others are refused, or see their own where the settings say so."""
+    if not actor.staff and box.settings.every_project == "staff":
         raise forbidden()
     return _list(request, box, actor, None, name, status)
 
@@ -94,7 +95,8 @@ def clone(body: CloneBody, request: Request, box: BoxOf, actor: ActorOf) -> dict
         if con.execute(
             "SELECT 1 FROM projects WHERE owner_name = ? AND name = ?", (actor.username, body.name)
         ).fetchone():
-            raise bad_fields(name="Project with this name already exists for this owner.")
+            message = "Project with this name already exists for this owner."
+            raise name_taken(box.settings.taken_name_status, name=message)
         uid, now = new_uid(), time.time()
         con.execute(
             "INSERT INTO projects (uid, name, owner_name, task_type, status, visibility, short_description, "
@@ -233,7 +235,7 @@ def _list(request: Request, box: Box, actor: Actor, owner: str | None, name: str
         values.append(name)
     if status:
         where.append("t.status = ?")
-        values.append(status.lower().replace("_", "-"))
+        values.append(status.lower().replace("_", "-").replace("cancelled", "canceled"))
     with box.state.transaction() as con:
         return cursor_page(
             con, request, "t.*", "projects t", where, values, show_project, box.settings.page_size, ORDERINGS
@@ -242,9 +244,11 @@ def _list(request: Request, box: Box, actor: Actor, owner: str | None, name: str
 
 def _dataset_for(con: sqlite3.Connection, actor: Actor, body: CloneBody, task_type: str) -> str:
     field, data_type = ATTACHES[task_type]
-    if body.slice_uid is not None:
-        raise bad_fields(slice_uid="Slice not found.")
     given = {"image_dataset_uid": body.image_dataset_uid, "lidar_dataset_uid": body.lidar_dataset_uid}
+    if body.slice_uid is not None:
+        if any(given.values()):
+            raise bad_fields(slice_uid="Give a slice instead of a dataset, not beside one.")
+        given[field] = UUID(dataset_of_slice(con, actor, str(body.slice_uid)))
     # Whether Avala takes a clone without any data is not known: here it is an error that nobody can miss.
     if all(uid is None for uid in given.values()):
         raise bad_fields(**{field: "This field is required."})

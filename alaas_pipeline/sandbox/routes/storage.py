@@ -45,7 +45,13 @@ def answer_error(request: Request, error: Exception) -> Response:
 @router.put("/uploads/{uid}")
 async def put_file(uid: str, request: Request, box: BoxOf) -> Response:
     """Receives a whole file."""
-    _check(request, box, request.headers.get("content-type", ""))
+    try:
+        _check(request, box, request.headers.get("content-type", ""))
+    except SignatureError as error:
+        if error.code != "SignatureDoesNotMatch":
+            raise
+        # A URL that was signed for no content type takes any.
+        _check(request, box, "")
     upload = await run_in_threadpool(_upload, box, uid)
     if upload["status"] != "open":
         raise StorageError(412, "PreconditionFailed", "The object is there already.")

@@ -1,6 +1,7 @@
 """Tasks and work batches of approved projects."""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,8 @@ from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.box import ActorOf, BoxOf
 from alaas_pipeline.sandbox.errors import not_found
 from alaas_pipeline.sandbox.paging import cursor_page
+from alaas_pipeline.sandbox.rectangles import rectangles_of
+from alaas_pipeline.sandbox.routes.projects import own_project
 from alaas_pipeline.sandbox.state import iso
 
 router = APIRouter()
@@ -54,6 +57,32 @@ def get_task(uid: str, box: BoxOf, actor: ActorOf) -> dict[str, Any]:
     return show_task(row)
 
 
+@router.get("/projects/{uid}/tasks/", tags=["tasks"])
+def tasks_of_project(uid: str, request: Request, box: BoxOf, actor: ActorOf, status: str = "") -> dict[str, Any]:
+    """A project's tasks with their annotations: announced in Avala's examples, 404 unless the settings have it."""
+    if box.settings.project_tasks == "absent":
+        raise not_found()
+    actor.need("tasks.read")
+    where, values = _visible(actor)
+    where, values = [*where, "t.project_uid = ?"], [*values, uid]
+    if status:
+        where.append("t.status = ?")
+        values.append(status.lower())
+    with box.state.transaction() as con:
+        own_project(con, box, actor, uid)
+        boxes = rectangles_of(con, [uid])
+        return cursor_page(
+            con,
+            request,
+            "t.*",
+            "tasks t",
+            where,
+            values,
+            lambda row: show_task(row) | {"annotations": _annotations(row, boxes.get(row["uid"], ()))},
+            box.settings.page_size,
+        )
+
+
 @router.get("/work-batches/", tags=["tasks"])
 def list_batches(request: Request, box: BoxOf, actor: ActorOf) -> dict[str, Any]:
     """One batch for each approved project. Its fields are this sandbox's own: Avala publishes none."""
@@ -91,6 +120,16 @@ def show_task(row: sqlite3.Row) -> dict[str, Any]:
         "created_at": iso(row["created_at"]),
         "updated_at": iso(row["updated_at"]),
     }
+
+
+def _annotations(row: sqlite3.Row, boxes: Sequence[sqlite3.Row]) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = []
+    if row["label"] is not None:
+        shown.append({"uid": row["annotation_uid"], "label": row["label"], "annotation_type": "classification"})
+    for box in boxes:
+        sides = {side: box[side] for side in ("x", "y", "width", "height")}
+        shown.append({"uid": box["uid"], "label": box["label"], "annotation_type": "bounding_box", **sides})
+    return shown
 
 
 def _show_batch(row: sqlite3.Row) -> dict[str, Any]:

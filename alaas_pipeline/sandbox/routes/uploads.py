@@ -13,6 +13,7 @@ from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.blobs import Incoming
 from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf, origin
 from alaas_pipeline.sandbox.errors import ApiError, bad_fields, bad_request, not_found
+from alaas_pipeline.sandbox.indexing import index_late
 from alaas_pipeline.sandbox.routes.fields import IMAGE_SUFFIXES, Body, DatasetName, FilePath, is_image_path
 from alaas_pipeline.sandbox.state import log_effect, new_uid
 
@@ -62,7 +63,7 @@ def presign(body: PresignBody, request: Request, box: BoxOf, actor: ActorOf) -> 
     with box.state.transaction() as con:
         upload = _resume(con, body, root, method)
         if upload is None:
-            _check_quota(con, box, root, body.content_length or 0)
+            check_quota(con, box, root, body.content_length or 0)
             upload = _open(con, box, body, actor, root, method)
         details = {"dataset_name": upload["dataset_name"], "by": upload["method"], "size": upload["content_length"]}
         log_effect(con, "presign", "POST", request.url.path, upload["uid"], upload["path"], 200, **details)
@@ -143,6 +144,7 @@ def store_upload(box: Box, upload: sqlite3.Row, incoming: Incoming, method: str,
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)",
             (upload["root"], upload["dataset_name"], upload["path"], blob.digest, time.time()),
         )
+        index_late(con, upload["batch_uid"], upload["path"], blob.digest)
         con.execute("UPDATE uploads SET status = 'stored', digest = ? WHERE uid = ?", (blob.digest, upload["uid"]))
         details = {"dataset_name": upload["dataset_name"], "sha256": blob.digest, "size": blob.size}
         log_effect(con, "upload", method, path, upload["uid"], upload["path"], 200, **details)
@@ -252,7 +254,12 @@ def _used(con: sqlite3.Connection, root: str) -> int:
     return held + reserved
 
 
-def _check_quota(con: sqlite3.Connection, box: Box, root: str, wanted: int) -> None:
+def check_quota(con: sqlite3.Connection, box: Box, root: str, wanted: int) -> None:
+    """Refuses bytes for which there is no room.
+
+    Raises:
+        ApiError: 413 with the limit and what is used of it.
+    """
     used, limit = _used(con, root), box.settings.quota_bytes
     if used + wanted > limit:
         raise ApiError(413, {"detail": "Upload quota exceeded.", "limit": limit, "used": used})

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from alaas_pipeline.sandbox.auth import Actor
-from alaas_pipeline.sandbox.box import ActorOf, BoxOf
+from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf
 from alaas_pipeline.sandbox.errors import not_found
 from alaas_pipeline.sandbox.paging import numbered_page
 from alaas_pipeline.sandbox.state import iso
@@ -61,7 +61,7 @@ def members(slug: str, request: Request, box: BoxOf, actor: ActorOf) -> dict[str
             "ORDER BY u.created_at",
             (actor.organizations[slug],),
         ).fetchall()
-    return numbered_page(request, rows, _show_member)
+    return numbered_page(request, rows, lambda row: _show_member(box, row))
 
 
 def _mine(con: sqlite3.Connection, actor: Actor) -> list[sqlite3.Row]:
@@ -84,8 +84,8 @@ def _show(row: sqlite3.Row, actor: Actor) -> dict[str, Any]:
     }
 
 
-def _show_member(row: sqlite3.Row) -> dict[str, Any]:
-    return {
+def _show_member(box: Box, row: sqlite3.Row) -> dict[str, Any]:
+    shown = {
         "user_uid": row["uid"],
         "username": row["username"],
         "email": row["email"],
@@ -93,3 +93,5 @@ def _show_member(row: sqlite3.Row) -> dict[str, Any]:
         "picture": None,
         "role": row["role"],
     }
+    user = {"uid": row["uid"], "username": row["username"], "email": row["email"]}
+    return shown | ({"user": user} if box.settings.member_shape == "nested" else {})

@@ -1,0 +1,1 @@
+"""The pages under ``/_sandbox/``, on which a person sees what there is and labels by clicking."""
