@@ -29,7 +29,7 @@ MUTANTS = (
         "look before act", "avala/effects/acting.py",
         "found = self._look(look, patient=effect.sends > 0 and self._fresh(effect))", "found = None",
     ),
-    Mutant("look after a doubtful answer", "avala/effects/acting.py", "found = self._look(look, patient=doubt)", "found = None"),
+    Mutant("look after a doubtful answer", "avala/effects/acting.py", "found = self._look(look, patient=taken or error.may_have_taken_effect)", "found = None"),
     Mutant("patience with lists that lag", "avala/effects/acting.py", "while found is None and patient and", "while False and"),
     Mutant("count a send before it leaves", "avala/effects/acting.py", "            journal.sending(tx, effect)\n", "            pass\n"),
     Mutant("one process a round", "avala/effects/acting.py", 'with locked(self.locks / f"{round_key}.effects.lock"', 'with locked(self.locks / f"{id(self)}.lock"'),
