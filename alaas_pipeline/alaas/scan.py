@@ -96,7 +96,7 @@ def _examine(source: Source, file: SourceFile, limits: ImageLimits) -> tuple[dic
     digest = content_digest(data)
     image: dict[str, Any] = {
         "digest": digest, "image_id": file.path, "bytes": len(data), "state": "accepted", "reason": None, "unfit_reason": None,
-        "format": None, "mode": None, "width": None, "height": None, "shown_width": None, "shown_height": None, "frames": None,
+        "format": None, "mode": None, "width": None, "height": None, "shown_width": None, "shown_height": None, "frames": None, "orientation": None,
     }  # fmt: skip
     try:
         info = inspect(data, limits)

@@ -68,6 +68,7 @@ class ImageInfo:
         shown_height: Pixels down once the EXIF orientation is applied.
         frames: Pictures in an animation or a stack of pages; 1 for a still. The extra pictures that phones
             hide behind a JPEG (previews, depth, gain maps) are not counted.
+        orientation: How it is turned when it is shown: the EXIF orientation, 1 (as stored) to 8.
     """
 
     digest: str
@@ -79,6 +80,7 @@ class ImageInfo:
     shown_width: int
     shown_height: int
     frames: int
+    orientation: int
 
 
 class RefusedImage(Exception):
@@ -140,6 +142,7 @@ def inspect(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageInfo:
         shown_width=width,
         shown_height=height,
         frames=frames,
+        orientation=orientation,
     )
 
 

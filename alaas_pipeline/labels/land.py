@@ -91,7 +91,7 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
 
 def _size(row: Mapping[str, Any]) -> ImageSize | None:
     sides = [row[name] for name in ("width", "height", "shown_width", "shown_height")]
-    return None if None in sides else ImageSize((sides[0], sides[1]), (sides[2], sides[3]))
+    return None if None in sides else ImageSize((sides[0], sides[1]), (sides[2], sides[3]), row["orientation"])
 
 
 def _join(content: ExportContent, names: dict[str, str]) -> tuple[list[Outcome], list[tuple[str, dict]]]:

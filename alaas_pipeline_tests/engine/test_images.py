@@ -54,7 +54,7 @@ def test_orientation_is_applied_once(kind: str, orientation: int) -> None:
     data = nasty.turned(kind, orientation)
     info = inspect(data)
     stored = (48, 64) if orientation >= 5 else (64, 48)
-    assert (info.width, info.height) == stored
+    assert (info.width, info.height, info.orientation) == (*stored, orientation)
     assert (info.shown_width, info.shown_height) == (64, 48)
     for image in (decode_rgb(data), Image.open(io.BytesIO(thumbnail(data, 64, quality=95)))):
         assert image.size == (64, 48)
