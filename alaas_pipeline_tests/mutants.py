@@ -13,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EFFECTS = "alaas_pipeline_tests/avala/test_effects.py"
+APPROVAL = "alaas_pipeline_tests/avala/test_effects_approval.py"
+VERSIONS = "alaas_pipeline_tests/avala/test_effects_versions.py"
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,12 @@ MUTANTS = (
     Mutant("ambiguity stops the round", "avala/effects/acting.py", 'rounds.advance(tx, effect.subject, "needs_person", message)', "pass"),
     Mutant(
         "the acceptance check", "avala/effects/approval.py",
-        'if decision is None or decision.decision != "accepted" or decision.quote_digest != quote.digest:', "if decision is None:",
+        'if decision is None or decision.decision != "accepted" or decision.quote_digest != quote.digest:', "if decision is None:", (APPROVAL,),
     ),
-    Mutant("approved only for the images sent", "avala/effects/approval.py", "if not pushed == quote.images == decision.images:", "if False:"),
-    Mutant("approve only from pending-approval", "avala/effects/approval.py", 'return None if project.status == "pending-approval" else', "return None if project.status else"),
+    Mutant("approved only for the images sent", "avala/effects/approval.py", "if not pushed == quote.images == decision.images:", "if False:", (APPROVAL,)),
+    Mutant("approve only from pending-approval", "avala/effects/approval.py", 'return None if project.status == "pending-approval" else', "return None if project.status else", (APPROVAL,)),
     Mutant("datasets compared as sets", "avala/look.py", "if found == wanted:", "if True:"),
-    Mutant("no other version of the round", "avala/look.py", "    if others:\n", "    if False:\n"),
+    Mutant("no other version of the round", "avala/look.py", "    if others:\n", "    if False:\n", (VERSIONS,)),
     Mutant("several projects of one name", "avala/look.py", "if len(found) > 1:", "if False:"),
     Mutant(
         "reads are retried", "avala/transport.py", 'repeatable = passing if method == "GET" else nothing_happened',

@@ -54,6 +54,8 @@ class Counting:
     def __init__(self) -> None:
         self.era = 0
         self._seen: Counter[tuple[str, str]] = Counter()
+        # Several requests may be under way at once: which one it is about tells its number in the process.
+        self._under_way: dict[int, Point] = {}
 
     def turn(self, era: int) -> None:
         """A turn of the loop begins in this era."""
@@ -63,10 +65,15 @@ class Counting:
 
     def point(self, message: Message) -> Point:
         """The point that a message is about."""
-        here = message["say"], message["kind"]
+        here, number = (message["say"], message["kind"]), message.get("n")
+        if message["place"] not in ("unsent", "before") and number is not None:
+            return self._under_way[number]
         if message["place"] in ("unsent", "before"):
             self._seen[here] += 1
-        return Point(self.era, *here, self._seen[here])
+        point = Point(self.era, *here, self._seen[here])
+        if number is not None:
+            self._under_way[number] = point
+        return point
 
 
 def cases_of(points: Iterable[Point]) -> list[Case]:
