@@ -97,6 +97,7 @@ def test_what_is_spilt_would_be_found() -> None:
     assert len(found(str(SPILT))) == len(SECRETS) - 1
 
 
+@pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("impatient")
 def test_no_secret_is_kept_or_told_whatever_happens(
