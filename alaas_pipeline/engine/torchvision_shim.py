@@ -6,10 +6,13 @@ import only needs two operators to be declared; nothing here ever calls them.
 """
 
 import importlib.util
+import threading
 from pathlib import Path
 from typing import Any
 
 _held: dict[str, Any] = {}
+# An operator may be declared once; encoders are built in several threads.
+_one_at_a_time = threading.Lock()
 
 
 def ensure_torchvision() -> bool:
@@ -18,7 +21,13 @@ def ensure_torchvision() -> bool:
     Returns:
         True if stand-ins are in place, False where torchvision is healthy or absent.
     """
+    with _one_at_a_time:
+        return _ensure()
+
+
+def _ensure() -> bool:
     import torch
+    from torch import library as operators
 
     if _held:
         return True
@@ -33,7 +42,7 @@ def ensure_torchvision() -> bool:
     except OSError:
         pass
     # The declarations live as long as this object is referenced.
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = operators.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _held["library"] = library

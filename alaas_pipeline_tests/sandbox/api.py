@@ -2,6 +2,7 @@
 
 import io
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,14 @@ def picture(number: int = 0, form: str = "PNG", size: tuple[int, int] = (8, 6)) 
     buffer = io.BytesIO()
     Image.new("RGB", size, (number % 256, number // 256 % 256, 7)).save(buffer, form)
     return buffer.getvalue()
+
+
+def table(folder: Path, text: str) -> str:
+    """Write a table of true labels and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
 
 
 class Api(httpx.Client):

@@ -13,18 +13,11 @@ from PIL import Image
 from alaas_pipeline.sandbox import SandboxError, Settings
 from alaas_pipeline.sandbox.rectangles import Rectangle
 from alaas_pipeline.sandbox.truth import load_truth
-from alaas_pipeline_tests.sandbox.api import Api, picture
+from alaas_pipeline_tests.sandbox.api import Api, picture, table
 from alaas_pipeline_tests.sandbox.conftest import Serve
 
 TABLE = "file,label,x,y,width,height\n"
 SIZE = (100, 80)
-
-
-def table(folder: Path, text: str) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "boxes.csv"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
 
 
 def turned() -> bytes:

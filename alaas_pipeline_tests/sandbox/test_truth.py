@@ -6,7 +6,7 @@ import pytest
 from alaas_pipeline.sandbox import SandboxError
 from alaas_pipeline.sandbox.names import names_of, sha256
 from alaas_pipeline.sandbox.truth import load_truth
-from alaas_pipeline_tests.sandbox.api import picture
+from alaas_pipeline_tests.sandbox.api import picture, table
 from alaas_pipeline_tests.sandbox.conftest import Serve
 
 NFD = unicodedata.normalize("NFD", "Bär")
@@ -19,13 +19,6 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return folder
-
-
-def table(folder: Path, text: str) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "labels.csv"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
 
 
 def test_nothing_is_known_by_default() -> None:

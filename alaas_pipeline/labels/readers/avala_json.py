@@ -10,9 +10,8 @@ from typing import Any
 
 from alaas_pipeline.labels.frame import Sizes, frame_of
 from alaas_pipeline.labels.readers.avala_annotation import read_annotations, repeated_ids
-from alaas_pipeline.labels.readers.checks import assemble, declared_size, key_or_none, refuse_copies, usable_key
+from alaas_pipeline.labels.readers.checks import assemble, declared_size, key_of, key_or_none
 from alaas_pipeline.labels.records import BadRecordError, LabelRecord, Outcome, Sorting
-from alaas_pipeline.labels.strict_json import fault_of
 
 FORMAT = "avala-json-external"
 VERSION = 1
@@ -58,12 +57,7 @@ def _key(item: Any) -> str | None:
 def _read_item(
     item: Any, known: frozenset[str] | None, keys: Counter[str], copies: frozenset[str | int], sizes: Sizes | None
 ) -> LabelRecord:
-    if not isinstance(item, dict):
-        raise BadRecordError("it is no object")
-    if fault := fault_of(item):
-        raise BadRecordError(fault)
-    key = usable_key(item.get("key"))
-    refuse_copies(key, keys)
+    key = key_of(item, keys)
     status = item.get("status")
     outcome = _OUTCOMES.get(status) if isinstance(status, str) else None
     if outcome is None:

@@ -7,6 +7,7 @@ from typing import Any
 from alaas_pipeline.labels.annotation import Annotation
 from alaas_pipeline.labels.frame import Frame, Size
 from alaas_pipeline.labels.records import BadRecordError, LabelRecord, Outcome
+from alaas_pipeline.labels.strict_json import fault_of
 
 _MAX_KEY = 1_024
 _MAX_LABEL = 256
@@ -127,3 +128,18 @@ def assemble(
 
 def _has_control(text: str) -> bool:
     return any(ord(character) < 32 or ord(character) == 127 for character in text)
+
+
+def key_of(item: Any, keys: Counter[str]) -> str:
+    """Return the key of an item that is sound and the only one of its key.
+
+    Raises:
+        BadRecordError: it is not.
+    """
+    if not isinstance(item, dict):
+        raise BadRecordError("it is no object")
+    if fault := fault_of(item):
+        raise BadRecordError(fault)
+    key = usable_key(item.get("key"))
+    refuse_copies(key, keys)
+    return key

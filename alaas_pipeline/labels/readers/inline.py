@@ -8,9 +8,8 @@ from typing import Any
 
 from alaas_pipeline.labels.frame import Sizes, frame_of
 from alaas_pipeline.labels.readers.avala_annotation import read_annotations, repeated_ids
-from alaas_pipeline.labels.readers.checks import assemble, declared_size, key_or_none, refuse_copies, usable_key
+from alaas_pipeline.labels.readers.checks import assemble, declared_size, key_of, key_or_none
 from alaas_pipeline.labels.records import BadRecordError, LabelRecord, Sorting
-from alaas_pipeline.labels.strict_json import fault_of
 
 
 def recognises(document: Any) -> bool:
@@ -49,12 +48,7 @@ def _annotations(item: dict[str, Any]) -> Any:
 
 
 def _read_item(item: Any, keys: Counter[str], copies: frozenset[str | int], sizes: Sizes | None) -> LabelRecord:
-    if not isinstance(item, dict):
-        raise BadRecordError("it is no object")
-    if fault := fault_of(item):
-        raise BadRecordError(fault)
-    key = usable_key(item.get("key"))
-    refuse_copies(key, keys)
+    key = key_of(item, keys)
     if "annotations" not in item:
         raise BadRecordError("it has no annotations field, so whether it is labelled is open")
     metadata = item.get("metadata")

@@ -23,13 +23,7 @@ def list_tasks(request: Request, box: BoxOf, actor: ActorOf, project: str = "", 
     """Tasks, newest first; ``status`` is pending or completed."""
     actor.need("tasks.read")
     catch_up_all(box.annotators, box.state)
-    where, values = _visible(actor)
-    if project:
-        where.append("t.project_uid = ?")
-        values.append(project)
-    if status:
-        where.append("t.status = ?")
-        values.append(status.lower())
+    where, values = _asked_for(actor, project, status)
     with box.state.transaction() as con:
         return cursor_page(
             con,
@@ -63,11 +57,7 @@ def tasks_of_project(uid: str, request: Request, box: BoxOf, actor: ActorOf, sta
     if box.settings.project_tasks == "absent":
         raise not_found()
     actor.need("tasks.read")
-    where, values = _visible(actor)
-    where, values = [*where, "t.project_uid = ?"], [*values, uid]
-    if status:
-        where.append("t.status = ?")
-        values.append(status.lower())
+    where, values = _asked_for(actor, uid, status)
     with box.state.transaction() as con:
         own_project(con, box, actor, uid)
         boxes = rectangles_of(con, [uid])
@@ -142,6 +132,15 @@ def _show_batch(row: sqlite3.Row) -> dict[str, Any]:
         "completed_work_units": row["completed"],
         "created_at": iso(row["approved_at"]),
     }
+
+
+def _asked_for(actor: Actor, project: str, status: str) -> tuple[list[str], list[Any]]:
+    where, values = _visible(actor)
+    for column, wanted in (("project_uid", project), ("status", status.lower())):
+        if wanted:
+            where.append(f"t.{column} = ?")
+            values.append(wanted)
+    return where, values
 
 
 def _visible(actor: Actor) -> tuple[list[str], list[Any]]:
