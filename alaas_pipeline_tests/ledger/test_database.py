@@ -163,7 +163,7 @@ def image(number: int, **changes: Any) -> dict[str, Any]:
     row = {
         "pool": "cats", "digest": f"{number:04d}", "image_id": f"猫/{number}'\"; --.png", "bytes": number * 2**33, "state": "accepted",
         "reason": None, "unfit_reason": "gif" if number % 7 == 3 else None, "format": None, "mode": "RGB", "width": number or None,
-        "height": 2, "shown_width": None, "shown_height": None, "frames": 1, "near_duplicate_of": None, "added_at": now(),
+        "height": 2, "shown_width": None, "shown_height": None, "frames": 1, "near_duplicate_of": None, "added_at": now(), "orientation": number % 8 + 1,
     }  # fmt: skip
     return row | changes
 
