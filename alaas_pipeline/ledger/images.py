@@ -11,8 +11,9 @@ LIVE = "EXISTS (SELECT 1 FROM image_files f WHERE f.pool = i.pool AND f.digest =
 class Counts:
     """How many of a pool's images are where.
 
-    `total` = `selected` + `remaining`, in distinct contents. `refused` and `duplicates` count files that stand beside them:
-    the first cannot be used, the others repeat the bytes of an image. `embedded` counts vectors.
+    `total` = `selected` + `remaining`, in distinct contents; those imported with labels count as selected. `refused` and
+    `duplicates` count files that stand beside them: the first cannot be used, the others repeat the bytes of an image. `embedded`
+    counts vectors.
     """
 
     total: int
@@ -139,15 +140,21 @@ def set_near_duplicates(tx: Transaction, pool: str, groups: dict[str, str]) -> N
 
 
 def not_pickable(tx: Transaction, pool: str) -> list[str]:
-    """Return digests that must never be picked: unfit for the platform, or no longer in the source."""
+    """Return digests that must never be picked: unfit for the platform, no longer in the source, or of a test set."""
     return tx.column(
-        f"SELECT i.digest FROM images i WHERE i.pool = ? AND (i.unfit_reason IS NOT NULL OR NOT {LIVE})", pool
+        f"SELECT i.digest FROM images i WHERE i.pool = ? AND (i.unfit_reason IS NOT NULL OR NOT {LIVE} OR EXISTS "
+        "(SELECT 1 FROM imported_images m WHERE m.pool = i.pool AND m.digest = i.digest AND m.test_set))",
+        pool,
     )
 
 
 def selected(tx: Transaction, pool: str) -> list[str]:
-    """Return digests picked in any round, in byte order."""
-    return tx.column("SELECT digest FROM selections WHERE pool = ? ORDER BY digest", pool)
+    """Return digests picked in any round, or imported with labels and not as a test set, in byte order."""
+    return tx.column(
+        "SELECT digest FROM selections WHERE pool = ? UNION "
+        "SELECT digest FROM imported_images WHERE pool = ? AND NOT test_set ORDER BY digest",
+        pool, pool,
+    )  # fmt: skip
 
 
 def ids(tx: Transaction, pool: str) -> dict[str, str]:
@@ -202,11 +209,12 @@ def counts(tx: Transaction, pool: str) -> Counts:
     row = tx.row(
         "SELECT count(*) FILTER (usable OR picked) AS total, count(*) FILTER (picked) AS selected, "
         "count(*) FILTER (usable AND NOT picked) AS remaining, count(*) FILTER (embedded) AS embedded FROM ("
-        "SELECT s.digest IS NOT NULL AS picked, e.part IS NOT NULL AS embedded, "
+        "SELECT s.digest IS NOT NULL OR m.digest IS NOT NULL AS picked, e.part IS NOT NULL AS embedded, "
         "i.state = 'accepted' AND i.unfit_reason IS NULL AND f.digest IS NOT NULL AND (e.digest IS NULL OR e.part IS NOT NULL) AS usable "
         "FROM images i JOIN pools p ON p.pool = i.pool "
         "LEFT JOIN (SELECT DISTINCT digest FROM image_files WHERE pool = ? AND gone_at IS NULL) f ON f.digest = i.digest "
         "LEFT JOIN selections s ON s.pool = i.pool AND s.digest = i.digest "
+        "LEFT JOIN imported_images m ON m.pool = i.pool AND m.digest = i.digest "
         "LEFT JOIN embeddings e ON e.pool = i.pool AND e.digest = i.digest AND e.encoder_id = p.encoder_id WHERE i.pool = ?)",
         pool, pool,
     )  # fmt: skip

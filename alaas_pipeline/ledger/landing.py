@@ -87,8 +87,8 @@ def current(tx: Transaction, round_key: str) -> list[Row]:
         "SELECT a.digest, i.image_id, a.outcome, a.labels, a.reason, s.position, s.kind, i.shown_width AS width, i.shown_height AS height, "
         "coalesce(i.near_duplicate_of, i.digest) AS near_group "
         "FROM annotations a JOIN images i ON i.pool = a.pool AND i.digest = a.digest "
-        "JOIN selections s ON s.pool = a.pool AND s.digest = a.digest "
-        "WHERE a.round = ? AND a.version = (SELECT max(version) FROM landings WHERE round = ?) ORDER BY s.position",
+        "LEFT JOIN selections s ON s.pool = a.pool AND s.digest = a.digest "
+        "WHERE a.round = ? AND a.version = (SELECT max(version) FROM landings WHERE round = ?) ORDER BY s.position, i.image_id",
         round_key, round_key,
     )  # fmt: skip
     return [{**row, "labels": json.loads(row["labels"])} for row in rows]
