@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
 
 from alaas_pipeline.assets.factory import pool_assets
 from alaas_pipeline.automation.jobs import pool_jobs
@@ -40,7 +39,7 @@ def build_defs(
         sensors=build_sensors(settings.pools, jobs),
         resources={
             "pools": Pools(home=str(home.root)),
-            "sources": Sources(s3=S3Resource()),
+            "sources": Sources(),
             "encoders": Encoders(cache=str(home.models)),
             "avala": Avala(home=str(home.root)),
             **(resources or {}),

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-from dagster_aws.s3 import S3Resource
 
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.avala import connect
@@ -60,13 +59,14 @@ class Avala(dg.ConfigurableResource):
 
 
 class Sources(dg.ConfigurableResource):
-    """Where a pool's images are: a folder, or S3 through the nested resource."""
-
-    s3: dg.ResourceDependency[S3Resource]
+    """Where a pool's images are: a folder, or S3 with the credentials and the endpoint that AWS's own environment names."""
 
     def open(self, settings: PoolSettings) -> Source:
         """Return the pool's source; nothing is read yet."""
         kind, place, *prefix = parse_source(settings.source, Path.cwd())
         if kind == "s3":
-            return S3Source(self.s3.get_client(), place, *prefix)
+            # The package takes a second to import, and every run is a process of its own.
+            from dagster_aws.s3 import S3Resource
+
+            return S3Source(S3Resource().get_client(), place, *prefix)
         return FolderSource(Path(place))

@@ -1,4 +1,4 @@
-"""A pool whose photographs are in a bucket: moto's real server, reached through the definitions' own S3Resource."""
+"""A pool whose photographs are in a bucket: moto's real server, reached through the Sources that the definitions wire."""
 
 import urllib.request
 from collections.abc import Iterator
