@@ -7,6 +7,7 @@ from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.errors import NotFound
 from alaas_pipeline.avala.look import RUNNING
 from alaas_pipeline.avala.models import Export
+from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Ledger, journal, quotes, rounds
 from alaas_pipeline.ledger.rounds import Round
 
@@ -94,10 +95,7 @@ def observe_export(ledger: Ledger, client: AvalaClient, round_key: str) -> Expor
         current, effect = rounds.get(tx, round_key), journal.find(tx, round_key, "export")
     if current.state not in EXPORTING or effect is None or effect.remote_uid is None:
         return None
-    try:
-        export = client.export(effect.remote_uid)
-    except NotFound:
-        export = Export(uid=effect.remote_uid, status="failed")
+    export = _look(client, effect.remote_uid)
     if export.state == "failure":
         note = f"Avala could not make the export (status '{export.status}'); it is asked for again"
         with ledger.transaction() as tx:
@@ -116,9 +114,37 @@ def observe_export(ledger: Ledger, client: AvalaClient, round_key: str) -> Expor
     return None
 
 
+def observe_another(ledger: Ledger, client: AvalaClient, round_key: str, uid: str) -> Export | None:
+    """Return the export `uid` that a landed round was asked for again, when it is ready; None before.
+
+    Raises:
+        UserError: Avala could not make it, or it is gone.
+    """
+    export = _look(client, uid)
+    if export.state == "failure":
+        with ledger.transaction() as tx:
+            effect = journal.find(tx, round_key, "export")
+            if effect and effect.remote_uid == uid:
+                journal.settle(
+                    tx, effect, "failed", message=f"Avala could not make the export (status '{export.status}')"
+                )
+        raise UserError(
+            f"Avala could not make the export {uid} of {round_key} (status '{export.status}'). Its labels stay as they are; to ask for "
+            f"another one: alaas-pipeline refresh-labels {round_key}"
+        )
+    return export if export.state == "success" and export.download_url else None
+
+
+def _look(client: AvalaClient, uid: str) -> Export:
+    try:
+        return client.export(uid)
+    except NotFound:
+        return Export(uid=uid, status="failed")
+
+
 def _gone(ledger: Ledger, current: Round, project_uid: str) -> Round:
     with ledger.transaction() as tx:
-        if quotes.was_approved(tx, current.key):
+        if quotes.may_be_billed(tx, current.key):
             remedy = f"To end the round: alaas-pipeline cancel {current.key}"
         else:
             remedy = (

@@ -45,6 +45,11 @@ class Effect:
         return self.state in SETTLED
 
     @property
+    def may_have_happened(self) -> bool:
+        """Whether it is settled, or a request of it left and nobody knows what came of it."""
+        return self.settled or (self.sends > 0 and self.state != "failed")
+
+    @property
     def spent(self) -> bool:
         """Whether it happened and what it made is of no use any more: the next attempt is an operation of its own."""
         return self.state == "failed" and self.remote_uid is not None

@@ -131,8 +131,8 @@ def refuse(tx: Transaction, round_key: str, decided_by: str) -> None:
         )
     if quote is not None:
         made, approval = decision(tx, round_key), journal.find(tx, round_key, "approve")
-        certain = approval is None or not approval.sends or approval.state == "failed"
-        if made and made.decision == "accepted" and certain:
+        happened = approval is not None and approval.may_have_happened
+        if made and made.decision == "accepted" and not happened:
             tx.run("DELETE FROM decisions WHERE round = ?", round_key)
             tx.note(f"{round_key}: the yes of {made.decided_by} to {quote.digest} is taken back")
         decide(tx, quote, "refused", decided_by)
@@ -159,6 +159,12 @@ def was_approved(tx: Transaction, round_key: str) -> bool:
             round_key,
         )
     )
+
+
+def may_be_billed(tx: Transaction, round_key: str) -> bool:
+    """Say whether the billable step was taken for the round, or its request left and nobody knows what came of it."""
+    approval = journal.find(tx, round_key, "approve")
+    return approval is not None and approval.may_have_happened
 
 
 def decide(

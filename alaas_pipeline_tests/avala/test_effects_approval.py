@@ -154,6 +154,37 @@ def test_a_project_that_was_deleted_before_its_approval_needs_a_person(bench: Be
     assert bench.steer(key, "refuse") == f"Refused: {key}. Nothing is billed."
 
 
+def test_a_project_made_anew_after_its_approval_was_begun_is_approved_by_an_operation_of_its_own(
+    bench: Bench, key: str
+) -> None:
+    bench.accept(key)
+    bench.by_hand(key, "deleted")
+    with pytest.raises(NeedsPerson):
+        bench.perform("approve", key)
+    assert len(bench.mend()) == 1
+    bench.steer(key, "retry")
+    bench.perform("clone", key)
+    bench.perform("approve", key)
+    assert (bench.state(key), bench.effect(key, "approve").attempt, bench.made("approve")) == ("approved", 2, 1)
+
+
+def test_a_project_that_vanished_while_nobody_knew_whether_it_was_approved_is_not_made_anew(
+    bench: Bench, key: str
+) -> None:
+    bench.accept(key)
+    bench.by_hand(key, "deleted")
+    with pytest.raises(NeedsPerson):
+        bench.perform("approve", key)
+    with bench.ledger.transaction() as tx:
+        tx.run("UPDATE effects SET sends = 1 WHERE kind = 'approve'")
+    assert bench.mend() == []
+    bench.steer(key, "retry")
+    observe_waiting(bench.ledger, bench.client, key)
+    assert bench.note(key).endswith(f"To end the round: alaas-pipeline cancel {key}")
+    bench.steer(key, "cancel")
+    assert bench.state(key) == "canceled"
+
+
 def test_a_dataset_that_was_deleted_before_the_approval_needs_a_person(bench: Bench, key: str) -> None:
     uid = bench.uid(key, "dataset")
     bench.accept(key)

@@ -120,7 +120,8 @@ def _adoptable(effects: AvalaEffects, one: Known, remote: Remote, done: set[str]
 
 
 def _missing(ledger: Ledger, effects: AvalaEffects, one: Known, remote: Remote, done: set[str]) -> Iterator[Finding]:
-    billed, client = "approve" in done, effects.client
+    approval, client = one.effects.get("approve"), effects.client
+    billed = approval is not None and approval.may_have_happened
     reads: dict[str, tuple[dict, Callable[[str], object]]] = {
         "dataset": (remote.datasets, client.dataset),
         "clone": (remote.projects, client.project),

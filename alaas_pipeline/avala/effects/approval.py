@@ -25,10 +25,15 @@ def approve(acting: Acting, round_key: str) -> Project:
     with acting.round(round_key, "cloned", "avala_project") as current:
         with acting.ledger.transaction() as tx:
             accepted = _accepted(tx, round_key)
-            uid, dataset_uid = (journal.remote_uid(tx, round_key, kind) for kind in ("clone", "dataset"))
-            assert uid is not None
+            clone, dataset_uid = journal.find(tx, round_key, "clone"), journal.remote_uid(tx, round_key, "dataset")
+            assert clone is not None
+            assert clone.remote_uid is not None
             assert dataset_uid is not None
-            effect = journal.intend(tx, current.pool, round_key, "approve", uid, accepted.quote_digest)
+            uid = clone.remote_uid
+            # A project that was lost before its approval and made anew is approved by an operation of its own.
+            effect = journal.intend(
+                tx, current.pool, round_key, "approve", uid, accepted.quote_digest, attempt=clone.attempt
+            )
         if effect.settled:
             with acting.stopping(effect):
                 return look.project_of(acting.client, uid)
