@@ -6,6 +6,7 @@ signatures), so both run, in that order.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "[redacted]"
@@ -17,13 +18,16 @@ _SENSITIVE_FIELDS = (
 )
 _SECRET_NAME = re.compile(rf"(?:{_SENSITIVE_FIELDS}|(?:\w+_)?url)", re.IGNORECASE)
 
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+# Each with texts of which one must be there, or it cannot match: most names and values of an export have none of them.
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # A link keeps its host and path, so that a message stays useful, and loses user-info, query and fragment.
-    (re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE), r"\1"),
-    (re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE), rf"\1?{MASK}"),
-    (re.compile(r"\b(?:avk_|avala_sk_|alaas_(?:live|test)_)[A-Za-z0-9_\-]+"), MASK),
-    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=\-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
+    (("://",), re.compile(r"(https?://)[^\s/@\"'<>]+@", re.IGNORECASE), r"\1"),
+    (("://",), re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*", re.IGNORECASE), rf"\1?{MASK}"),
+    (("avk_", "_sk_", "alaas_"), re.compile(r"\b(?:avk_|avala_sk_|alaas_(?:live|test)_)[A-Za-z0-9_\-]+"), MASK),
+    # Written in any case, after any kind of space: this one is cheap enough to be always tried.
+    (("",), re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=\-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
     (
+        ("=", ":"),
         re.compile(
             rf"""(?<![\w-])({_SENSITIVE_FIELDS})(["']?\s*[=:]\s*["']?)(?!\[redacted)[^\s"'&,;}}\]<>]+""",
             re.IGNORECASE,
@@ -32,11 +36,14 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     # As XML, which storage services answer in.
     (
+        ("<",),
         re.compile(rf"<({_SENSITIVE_FIELDS}|StringToSign\w*|\w*AccessKeyId)>[^<]*<", re.IGNORECASE),
         rf"<\1>{MASK}<",
     ),
-    (re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])", re.IGNORECASE), MASK),
 )
+_KEY_DIGITS = 40
+_LONGEST_REMEMBERED = 64
+_HEX_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{40}(?![0-9A-Za-z])", re.IGNORECASE)
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
@@ -47,11 +54,7 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
         known: secret values in use, such as the API key; values shorter than 4 characters are not searched
             for.
     """
-    for value in sorted((value for value in known if len(value) >= 4), key=len, reverse=True):
-        text = text.replace(value, MASK)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+    return _redact(text, _longest_first(known))
 
 
 def redact_tree(value: Any, known: Iterable[str] = (), *, max_depth: int = 20) -> Any:
@@ -59,16 +62,47 @@ def redact_tree(value: Any, known: Iterable[str] = (), *, max_depth: int = 20) -
 
     What lies deeper than ``max_depth`` levels is left out, so that no input can exhaust the stack.
     """
-    secrets = tuple(known)
-    if isinstance(value, Mapping | list) and max_depth <= 0:
+    return _redact_tree(value, _longest_first(known), max_depth)
+
+
+def _longest_first(known: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted((value for value in known if len(value) >= 4), key=len, reverse=True))
+
+
+def _redact(text: str, secrets: tuple[str, ...]) -> str:
+    for value in secrets:
+        text = text.replace(value, MASK)
+    for signs, pattern, replacement in _PATTERNS:
+        for sign in signs:
+            if sign in text:
+                text = pattern.sub(replacement, text)
+                break
+    return _HEX_KEY.sub(MASK, text) if len(text) >= _KEY_DIGITS else text
+
+
+def _redact_name(name: str, secrets: tuple[str, ...]) -> tuple[str, bool]:
+    """A field's name without secrets, and whether its value is one."""
+    return _redact(name, secrets), _SECRET_NAME.fullmatch(name) is not None
+
+
+# An export repeats a few names a hundred thousand times. Names alone are remembered: values may be secrets.
+_remembered_name = lru_cache(maxsize=1024)(_redact_name)
+
+
+def _redact_tree(value: Any, secrets: tuple[str, ...], max_depth: int) -> Any:
+    if isinstance(value, str):
+        return _redact(value, secrets)
+    if not isinstance(value, Mapping | list):
+        return value
+    if max_depth <= 0:
         return "…"
-    if isinstance(value, Mapping):
-        return {
-            redact(str(name), secrets): MASK
-            if isinstance(entry, str) and entry and _SECRET_NAME.fullmatch(str(name))
-            else redact_tree(entry, secrets, max_depth=max_depth - 1)
-            for name, entry in value.items()
-        }
     if isinstance(value, list):
-        return [redact_tree(entry, secrets, max_depth=max_depth - 1) for entry in value]
-    return redact(value, secrets) if isinstance(value, str) else value
+        return [_redact_tree(entry, secrets, max_depth - 1) for entry in value]
+    told = {}
+    for given, entry in value.items():
+        name = str(given)
+        shown, secret = (_remembered_name if len(name) <= _LONGEST_REMEMBERED else _redact_name)(name, secrets)
+        told[shown] = (
+            MASK if secret and isinstance(entry, str) and entry else _redact_tree(entry, secrets, max_depth - 1)
+        )
+    return told

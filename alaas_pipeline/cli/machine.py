@@ -52,6 +52,12 @@ def sandbox(
         Dialect, typer.Option(help="Which account of Avala's API to follow where they differ.")
     ] = Dialect.sdk,
     requests_per_minute: Annotated[int, typer.Option(min=1, help="Rate limit; Avala documents 100.")] = 100,
+    official_uploads: Annotated[
+        Path | None,
+        typer.Option(
+            help="Let the official client upload here: a folder for what its environment needs, to be sourced from there as 'environment'."
+        ),
+    ] = None,
 ) -> None:
     """Serve a local Avala to try things with. Its labels are made up; state survives restarts. Stop it with Ctrl-C."""
     from alaas_pipeline.avala.connect import STATE_POINTER
@@ -78,6 +84,7 @@ def sandbox(
                 dialect=dialect.value,
                 requests_per_minute=requests_per_minute,
                 burst_per_second=max(20, requests_per_minute // 5),
+                official_uploads=None if official_uploads is None else str(official_uploads.resolve()),
             )
             run(settings)
         except SandboxError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from alaas_pipeline.sandbox.box import Box
@@ -29,6 +30,7 @@ from alaas_pipeline.sandbox.routes import (
     tasks,
     uploads,
     users,
+    webhooks,
 )
 from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.signing import SignatureError
@@ -72,7 +74,10 @@ def build_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        box.webhooks.start(always=False)
         yield
+        # Not in the event loop: a delivery on its way may go to this very server.
+        await run_in_threadpool(box.webhooks.stop)
         box.state.close()
 
     app = FastAPI(
@@ -85,7 +90,7 @@ def build_app(settings: Settings) -> FastAPI:
     )
     app.state.box = box
     app.add_middleware(Gate, box=box)
-    for module in (users, invitations, uploads, finalise, datasets, items, slices, projects, tasks, exports):
+    for module in (users, invitations, uploads, finalise, datasets, items, slices, projects, tasks, exports, webhooks):
         app.include_router(module.router, prefix=API, responses=REFUSALS)
     app.include_router(storage.router)
     for module in (admin, byhand, faults, page):

@@ -1,5 +1,6 @@
 """One sandbox: everything that a request handler needs, and how it gets at it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,13 @@ from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.blobs import Blobs
 from alaas_pipeline.sandbox.faults import Faults
 from alaas_pipeline.sandbox.pictures import Thumbnails
+from alaas_pipeline.sandbox.proxy import FORM_HOST, PUT_HOST
 from alaas_pipeline.sandbox.requestlog import RequestLog
 from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.signing import Signer
 from alaas_pipeline.sandbox.state import State
 from alaas_pipeline.sandbox.truth import load_truth
+from alaas_pipeline.sandbox.webhooks import Webhooks
 
 
 class Box:
@@ -29,12 +32,15 @@ class Box:
 
     def __init__(self, settings: Settings) -> None:
         settings.state.mkdir(parents=True, exist_ok=True)
-        self.settings = settings
         truth = load_truth(settings.truth)
+        settings = replace(settings, labels=settings.labels or truth.names())
+        self.settings = settings
         self.state = State(settings)
         self.blobs = Blobs(Path(settings.state))
         self.annotators = Annotators(settings, truth, self.blobs)
         self.thumbnails = Thumbnails(self.blobs)
+        assert settings.webhook_body is not None
+        self.webhooks = Webhooks(self.state, settings.webhook_body, settings.webhook_pause_s)
         self.signer = Signer(settings.state, settings.url_lifetime_s)
         self.faults = Faults()
         self.requests = RequestLog()
@@ -53,6 +59,13 @@ async def actor_of(request: Request) -> Actor:
 def origin(request: Request) -> str:
     """Scheme and host as the client named them."""
     return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def upload_origin(box: Box, request: Request, method: str) -> str:
+    """Scheme and host that a file goes to by a method: ``POST`` for a form, else ``PUT`` or ``MULTIPART``."""
+    if box.settings.official_uploads is None:
+        return origin(request)
+    return f"https://{FORM_HOST if method == 'POST' else PUT_HOST}"
 
 
 # Asynchronous though they wait for nothing: the framework would run plain functions in a thread each.

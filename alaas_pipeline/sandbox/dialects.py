@@ -18,6 +18,7 @@ EveryProject = Literal["staff", "mine"]
 ProjectTasks = Literal["absent", "annotations"]
 OwnerField = Literal["owner_name", "both"]
 MemberShape = Literal["flat", "nested"]
+WebhookBody = Literal["resource", "envelope"]
 
 # What a switch means that nobody has set.
 SWITCHES: Mapping[Dialect, Mapping[str, str]] = {
@@ -28,6 +29,7 @@ SWITCHES: Mapping[Dialect, Mapping[str, str]] = {
         "project_tasks": "absent",
         "owner_field": "owner_name",
         "member_shape": "flat",
+        "webhook_body": "resource",
     },
     "published": {
         "export_final": "completed",
@@ -36,5 +38,6 @@ SWITCHES: Mapping[Dialect, Mapping[str, str]] = {
         "project_tasks": "annotations",
         "owner_field": "both",
         "member_shape": "nested",
+        "webhook_body": "envelope",
     },
 }

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,14 +23,19 @@ from alaas_pipeline.sandbox.settings import Settings
 from alaas_pipeline.sandbox.state import write_durably
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from uvicorn import Config, Server
 
 
 def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT.
 
-    Once requests are answered, it prints one line ``ready http://HOST:PORT/api/v1`` on standard output and
-    writes ``STATE/endpoint.json`` with ``base_url`` and ``pid``, which it removes when it ends.
+    Once requests are answered, it prints one line ``ready http://HOST:PORT/api/v1`` on standard output, for programs,
+    and on standard error, for people, where its page is. It writes ``STATE/endpoint.json`` with ``base_url`` and
+    ``pid``, which it removes when it ends.
+
+    With `Settings.official_uploads` it also tells, at both of these places, the environment that leads the official
+    client's uploads here (``environment``); see `alaas_pipeline.sandbox.proxy`.
 
     Args:
         settings: how the sandbox behaves.
@@ -56,8 +63,12 @@ def run(settings: Settings) -> None:
         lock.release()
 
 
-def _announced_server(config: "Config", base_url: str, endpoint: Path) -> "Server":
+def _announced_server(app: "FastAPI", settings: Settings, base_url: str, endpoint: Path) -> "Server":
     from uvicorn import Server
+
+    from alaas_pipeline.sandbox.proxy.ways import StorageOnly, open_ways
+
+    beside = _config(StorageOnly(app))
 
     class AnnouncedServer(Server):
         """Says when it answers, and leaves the process to its caller after a signal."""
@@ -65,9 +76,24 @@ def _announced_server(config: "Config", base_url: str, endpoint: Path) -> "Serve
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             """Announces the server once its sockets listen."""
             await super().startup(sockets)
-            if self.started:
-                write_durably(endpoint, json.dumps({"base_url": base_url, "pid": os.getpid()}).encode())
-                print(f"ready {base_url}", flush=True)
+            if not self.started:
+                return
+            told: dict[str, Any] = {"base_url": base_url, "pid": os.getpid()}
+            lines = [f"page {base_url.removesuffix(API)}/_sandbox/"]
+            if settings.official_uploads is not None:
+                beside.load()
+                ways = await open_ways(Path(settings.official_uploads), self._storage_protocol)
+                self.servers += ways.servers
+                told["environment"] = ways.environment
+                lines += [f"export {name}={shlex.quote(value)}" for name, value in ways.environment.items()]
+            write_durably(endpoint, json.dumps(told).encode())
+            print(f"ready {base_url}", flush=True)
+            print("\n".join(lines), file=sys.stderr, flush=True)
+
+        def _storage_protocol(self) -> asyncio.Protocol:
+            """Answers one connection of the listener behind TLS; it is closed together with all others."""
+            made: Any = beside.http_protocol_class
+            return made(config=beside, server_state=self.server_state, app_state=self.lifespan.state)
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -83,7 +109,7 @@ def _announced_server(config: "Config", base_url: str, endpoint: Path) -> "Serve
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
-    return AnnouncedServer(config)
+    return AnnouncedServer(_config(app))
 
 
 def _telling_protocol() -> type[asyncio.Protocol]:
@@ -101,9 +127,22 @@ def _telling_protocol() -> type[asyncio.Protocol]:
     return TellingProtocol
 
 
-def _serve(settings: Settings, endpoint: Path) -> None:
+def _config(app: Any) -> "Config":
     from uvicorn import Config
 
+    return Config(
+        app,
+        http=_telling_protocol(),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        timeout_keep_alive=30,
+        server_header=False,
+    )
+
+
+def _serve(settings: Settings, endpoint: Path) -> None:
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     with contextlib.closing(listener):
         if os.name != "nt":
@@ -117,17 +156,7 @@ def _serve(settings: Settings, endpoint: Path) -> None:
             ) from None
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         base_url = f"http://{host}:{listener.getsockname()[1]}{API}"
-        config = Config(
-            build_app(settings),
-            http=_telling_protocol(),
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=2,
-            timeout_keep_alive=30,
-            server_header=False,
-        )
-        _announced_server(config, base_url, endpoint).run(sockets=[listener])
+        _announced_server(build_app(settings), settings, base_url, endpoint).run(sockets=[listener])
 
 
 def _who_runs(endpoint: Path) -> str:

@@ -16,6 +16,7 @@ from alaas_pipeline.sandbox.dialects import (
     OwnerField,
     ProjectTasks,
     RetryAfter,
+    WebhookBody,
 )
 from alaas_pipeline.sandbox.errors import SandboxError
 
@@ -37,7 +38,7 @@ class Settings:
         username: name of that user, and owner of what the key creates.
         plan: plan that comes with the key. Approval needs PRO or ENTERPRISE.
         truth: where true labels come from: None (a person answers), ``subfolder``, a folder, or a CSV file.
-        labels: label schema of the template; empty means: the labels that were seen.
+        labels: label schema of the template; empty means: those of the truth, or else the labels that were seen.
         pace: seconds of wall clock that one annotator spends on one task.
         annotators: how many annotators work side by side.
         refusal_rate: share of images that annotators refuse as unusable, 0 to 1.
@@ -49,6 +50,8 @@ class Settings:
         burst_per_second: requests a user may send within 1 s.
         anonymous_per_minute: requests without a valid key that one address may send within 60 s.
         concurrent_exports: exports of one user that may be unfinished at a time.
+        official_uploads: folder for what the official client needs to upload files here; None: no such way. Presigned
+            upload URLs then name hosts that only the proxy of this sandbox leads to.
         upload_method: what a presign answers. ``auto``: PUT for upload protocol 2, else a form POST.
         part_size: bytes of one part of a multipart upload, 5 MiB to 128 MiB.
         quota_bytes: bytes one user or organization may hold.
@@ -60,6 +63,8 @@ class Settings:
             projects, slices).
         strict_data_type: refuse ``images`` as a spelling of ``image``.
         url_lifetime_s: seconds that a presigned upload or download URL lives.
+        webhook_pause_s: seconds until a webhook's delivery that failed is tried again; each further attempt waits
+            twice as long, and the fifth is the last.
         page_size: page size of cursor lists when the request names no ``limit``.
         template_uid: uid of the image template project.
         lidar_template_uid: uid of the point-cloud template project.
@@ -74,6 +79,7 @@ class Settings:
         project_tasks: whether ``/projects/{uid}/tasks/`` exists; if so, its tasks bring their annotations.
         owner_field: whether a dataset names its owner as ``owner_name`` alone, or as ``owner`` too.
         member_shape: whether a member and an invitation are flat, or also bring ``user`` and ``email``.
+        webhook_body: what a webhook is sent: the bare resource, or an envelope of event, timestamp and data.
         export_first: status of an export nobody has read yet.
         export_url: whether a download URL points at the storage, or at the API (then it needs the key).
         error_shape: where the messages about fields lie: at the top, under ``detail``, or under ``error`` with
@@ -100,6 +106,7 @@ class Settings:
     burst_per_second: int = 20
     anonymous_per_minute: int = 30
     concurrent_exports: int = 5
+    official_uploads: str | None = None
     upload_method: UploadMethod = "auto"
     part_size: int = 5 * MIB
     quota_bytes: int = 50 * 1024 * MIB
@@ -110,6 +117,7 @@ class Settings:
     strict_exports: bool = False
     strict_data_type: bool = False
     url_lifetime_s: float = 3600.0
+    webhook_pause_s: float = 1.0
     page_size: int = 100
     template_uid: str = "00000000-0000-4000-8000-000000000001"
     lidar_template_uid: str = "00000000-0000-4000-8000-000000000002"
@@ -121,6 +129,7 @@ class Settings:
     project_tasks: ProjectTasks | None = None
     owner_field: OwnerField | None = None
     member_shape: MemberShape | None = None
+    webhook_body: WebhookBody | None = None
     export_first: Literal["requested", "pending"] = "requested"
     export_url: ExportUrl = "storage"
     error_shape: ErrorShape = "fields"
@@ -141,7 +150,7 @@ class Settings:
                 raise SandboxError(f"{name} is a share: give a number from 0 to 1, not {share}.")
         if not 0.0 <= self.box_jitter <= 0.5:
             raise SandboxError(f"box_jitter is a share of a box's side: give 0 to 0.5, not {self.box_jitter}.")
-        for name in ("pace", "url_lifetime_s"):
+        for name in ("pace", "url_lifetime_s", "webhook_pause_s"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise SandboxError(f"{name} counts seconds: give 0 or more, not {getattr(self, name)}.")
         for name in (

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from alaas_pipeline.sandbox.errors import SandboxError
+from alaas_pipeline.sandbox.events import TABLES, TRIGGERS
 from alaas_pipeline.sandbox.schema import ADDED, SCHEMA
 from alaas_pipeline.sandbox.settings import Settings
 
@@ -93,7 +94,7 @@ class State:
                 for statement in SCHEMA.split(";"):
                     con.execute(statement)
                 con.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            for statement in ADDED.split(";"):
+            for statement in (*ADDED.split(";"), *TABLES, *TRIGGERS):
                 con.execute(statement)
             self._first_inhabitants(con, settings)
 

@@ -51,6 +51,8 @@ class TableTruth:
 
     def __init__(self, table: Path) -> None:
         files, rows = _read(table)
+        found = (label for known in files.values() for label in (known.label, *(box.label for box in known.rectangles)))
+        self._names = tuple(sorted({label for label in found if label is not None}))
         there = [(table.parent / file).is_file() for file in files]
         self._by_content: dict[str, Known] = {}
         self._by_name: dict[str, Known] = {}
@@ -73,6 +75,10 @@ class TableTruth:
     def rectangles(self, digest: str, path: str) -> tuple[Rectangle, ...]:
         """The boxes of the rows that mean this image, in the order of the table."""
         return self._known(digest, path).rectangles
+
+    def names(self) -> tuple[str, ...]:
+        """The labels of all rows."""
+        return self._names
 
     def _known(self, digest: str, path: str) -> Known:
         if digest in self._by_content:

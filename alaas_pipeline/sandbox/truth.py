@@ -30,6 +30,10 @@ class Truth(Protocol):
         """The true boxes of an image, none if nobody told."""
         ...
 
+    def names(self) -> tuple[str, ...]:
+        """All labels that can come of it, sorted; empty when they are known only image by image."""
+        ...
+
 
 class NoRectangles:
     """A truth about classes alone."""
@@ -63,7 +67,15 @@ def load_truth(setting: str | None) -> Truth:
     )
 
 
-class NoTruth(NoRectangles):
+class NoNames(NoRectangles):
+    """A truth that knows its labels only image by image."""
+
+    def names(self) -> tuple[str, ...]:
+        """Always empty."""
+        return ()
+
+
+class NoTruth(NoNames):
     """Nothing is known: every task waits for a person."""
 
     def label(self, digest: str, path: str) -> str | None:
@@ -71,7 +83,7 @@ class NoTruth(NoRectangles):
         return None
 
 
-class SubfolderTruth(NoRectangles):
+class SubfolderTruth(NoNames):
     """The top folder of the uploaded path is the class.
 
     A flat name may hold a folded path and a digest, joined by two underscores: ``cats__photo
@@ -116,6 +128,10 @@ class FolderTruth(NoRectangles):
     def label(self, digest: str, path: str) -> str | None:
         """The class of the sub-folder that holds this content."""
         return self._labels.get(digest)
+
+    def names(self) -> tuple[str, ...]:
+        """The classes of all sub-folders."""
+        return tuple(sorted(set(self._labels.values())))
 
 
 def _files(folder: Path) -> Iterable[Path]:

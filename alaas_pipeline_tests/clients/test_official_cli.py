@@ -1,9 +1,9 @@
 """The official client, unmodified, against the sandbox: its command line and its Python SDK."""
 
+import hashlib
+import hmac
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from alaas_pipeline_tests.clients.official import COMMAND, runner
 from alaas_pipeline_tests.sandbox.api import Api, picture
-from alaas_pipeline_tests.sandbox_process import API_KEY, TEMPLATE_UID, SandboxProcess
+from alaas_pipeline_tests.sandbox.receiver import listening
+from alaas_pipeline_tests.sandbox_process import TEMPLATE_UID, SandboxProcess
 
-# What the installed command does.
-COMMAND = ("-c", "from avala.cli import main; main()")
 IMAGES = {"cats/a.png": picture(1), "dogs/b.png": picture(2)}
 # Run in a process of its own, as the command line is: the client asks the environment about plain HTTP, and
 # remembers things in the home directory.
@@ -59,6 +59,26 @@ print(json.dumps({
     "label": client.datasets.list_items(owner, "round-1").items[0].annotations["label"],
 }))
 """
+SDK_WEBHOOKS = """
+import json
+from avala import Client
+
+client = Client()
+made = client.webhooks.create(target_url=TARGET, events=["export.completed"], secret="a-long-secret")
+changed = client.webhooks.update(made.uid, events=["task.completed"])
+tested = client.webhooks.test(made.uid)
+delivery = client.webhook_deliveries.list(limit=1).items[0]
+again = client.webhook_deliveries.get(delivery.uid)
+listed = client.webhooks.list(limit=5)
+told = {
+    "secrets": [made.secret, changed.secret, client.webhooks.get(made.uid).secret, *(one.secret for one in listed)],
+    "events": changed.events,
+    "delivered": tested["delivered"],
+    "delivery": [delivery.uid, delivery.subscription == made.uid, delivery.event_type, again.status, again.response_status],
+}
+client.webhooks.delete(made.uid)
+print(json.dumps(told | {"left": len(client.webhooks.list())}))
+"""
 # The one thing that the client has to be talked out of: it uploads to known hosts of cloud storage alone.
 SDK_UPLOAD = """
 import avala.resources.datasets, avala._managed_upload
@@ -99,31 +119,6 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Official]:
         project = api.clone(dataset, "round 1").raise_for_status().json()["uid"]
         api.act(project, "approve").raise_for_status()
         yield Official(runner(sandbox.base_url, folder), sandbox, api, dataset, project)
-
-
-def runner(base_url: str, home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs Python with words of a command line, as somebody whose home and platform these are."""
-    environment = environment_of(base_url, home)
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-
-    return run
-
-
-def environment_of(base_url: str, home: Path) -> dict[str, str]:
-    """What the client reads, and nothing of this machine's own settings of it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AVALA_")}
-    return kept | {
-        "AVALA_API_KEY": API_KEY,
-        "AVALA_BASE_URL": base_url,
-        "AVALA_ALLOW_INSECURE_BASE_URL": "true",
-        "HOME": str(home),
-        "USERPROFILE": str(home),
-        "NO_PROXY": "127.0.0.1",
-        "COLUMNS": "200",
-    }
 
 
 def test_projects(official: Official) -> None:
@@ -193,6 +188,21 @@ def test_the_sdk_reads_organizations_slices_and_items(official: Official) -> Non
         "count": 2,
         "keys": sorted(IMAGES),
         "one": True,
+    }
+
+
+def test_the_sdk_handles_webhooks(official: Official) -> None:
+    with listening() as receiver:
+        done = official.run("-c", SDK_WEBHOOKS.replace("TARGET", repr(receiver.url)))
+        assert done.returncode == 0, done.stderr
+        (one,) = receiver.received
+    assert one.signature == hmac.new(b"a-long-secret", one.body, hashlib.sha256).hexdigest()
+    assert json.loads(done.stdout) == {
+        "secrets": ["a-long-secret", None, None, None],
+        "events": ["task.completed"],
+        "delivered": True,
+        "delivery": [one.delivery, True, "task.completed", "delivered", 200],
+        "left": 0,
     }
 
 

@@ -185,7 +185,7 @@ def test_a_taken_port_is_refused(sandbox: SandboxProcess, tmp_path: Path) -> Non
         run(Settings(state=tmp_path / "other", port=port))
 
 
-def test_exactly_one_line_is_printed(tmp_path: Path) -> None:
+def test_one_line_is_printed_for_programs_and_the_page_is_told_to_people(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "alaas_pipeline.sandbox", "--state", str(tmp_path / "s")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -194,7 +194,8 @@ def test_exactly_one_line_is_printed(tmp_path: Path) -> None:
         assert httpx.get(f"{base_url}/users/me/").status_code == 401
         process.terminate()
         rest, errors = process.communicate(timeout=20)
-    assert (rest, errors, process.returncode) == (b"", b"", 0)
+    page = base_url.removesuffix("/api/v1") + "/_sandbox/"
+    assert (rest, errors.decode(), process.returncode) == (b"", f"page {page}\n", 0)
 
 
 def test_a_new_key_replaces_the_old_one(sandbox: SandboxProcess, tmp_path: Path) -> None:

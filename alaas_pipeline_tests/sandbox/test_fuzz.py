@@ -66,7 +66,12 @@ def furnish(api: Api) -> Known:
     dataset = api.get("/datasets/sandbox-team/there/").json()["uid"]
     parts = [{"type": "dataset", "dataset_uid": dataset}]
     api.post("/slices/", json={"name": "there", "visibility": "private", "sub_slices": parts}).raise_for_status()
+    target = {"target_url": "http://127.0.0.1:9/nobody", "events": ["task.completed"]}
+    hook = api.post("/webhooks/", json=target).raise_for_status().json()["uid"]
+    api.post(f"/webhooks/{hook}/test/").raise_for_status()
     return {
+        "webhooks": hook,
+        "webhook-deliveries": api.get("/webhook-deliveries/").json()["results"][0]["uid"],
         "projects": project,
         "datasets": dataset,
         "items": api.get("/datasets/sandbox-team/there/items/").json()["results"][0]["uid"],

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from alaas_pipeline.sandbox.auth import Actor
-from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf, origin
+from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf, upload_origin
 from alaas_pipeline.sandbox.errors import bad_fields, name_taken
 from alaas_pipeline.sandbox.indexing import problem_with
 from alaas_pipeline.sandbox.routes.datasets import one_dataset, show_dataset
@@ -145,7 +145,11 @@ def _announce(
     )
     details = {"dataset_name": dataset_name, "by": "PUT", "size": size}
     log_effect(con, "presign", "POST", request.url.path, uid, path, 201, **details)
-    return {"name": path, "method": "PUT", "url": box.signer.url(origin(request), "PUT", f"/_storage/uploads/{uid}")}
+    return {
+        "name": path,
+        "method": "PUT",
+        "url": box.signer.url(upload_origin(box, request, "PUT"), "PUT", f"/_storage/uploads/{uid}"),
+    }
 
 
 def _data_type(box: Box, asked: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from alaas_pipeline.sandbox.auth import Actor
 from alaas_pipeline.sandbox.blobs import Incoming
-from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf, origin
+from alaas_pipeline.sandbox.box import ActorOf, Box, BoxOf, upload_origin
 from alaas_pipeline.sandbox.errors import ApiError, bad_fields, bad_request, not_found
 from alaas_pipeline.sandbox.indexing import index_late
 from alaas_pipeline.sandbox.routes.fields import IMAGE_SUFFIXES, Body, DatasetName, FilePath, is_image_path
@@ -67,7 +67,7 @@ def presign(body: PresignBody, request: Request, box: BoxOf, actor: ActorOf) -> 
             upload = _open(con, box, body, actor, root, method)
         details = {"dataset_name": upload["dataset_name"], "by": upload["method"], "size": upload["content_length"]}
         log_effect(con, "presign", "POST", request.url.path, upload["uid"], upload["path"], 200, **details)
-        return _descriptor(con, box, upload, origin(request))
+        return _descriptor(con, box, upload, upload_origin(box, request, upload["method"]))
 
 
 @router.post("/uploads/{uid}/parts/")
@@ -80,7 +80,7 @@ def parts(uid: str, body: PartsBody, request: Request, box: BoxOf, actor: ActorO
         raise bad_request("This upload has no parts.")
     if max(body.part_numbers) > _part_count(upload):
         raise bad_fields(part_numbers=f"This upload has {_part_count(upload)} parts.")
-    where = origin(request)
+    where = upload_origin(box, request, upload["method"])
     return {
         "parts": [
             {
