@@ -83,6 +83,7 @@ class PoolSettings(_Strict):
     name: str = Field(min_length=1, max_length=80, examples=["Street cats"])
     key: str = Field(default="", max_length=MAX_KEY, pattern=r"^[a-z0-9_]*$", examples=["street_cats"])
     source: str = Field(min_length=1, examples=["photos/cats"])
+    manifest: str | None = Field(default=None, examples=["photos/cats.csv"])
     encoder: str = Field(default="efficientnet-lite0", examples=["ViT-B-32/laion2b_s34b_b79k"])
     strategy: Literal["coverage", "explore"] = Field(default="coverage", examples=["coverage"])
     images_per_round: Positive = Field(examples=[50])
@@ -93,6 +94,7 @@ class PoolSettings(_Strict):
     approval: Approval = Approval()
     price_per_image: Money = Field(examples=["0.08"])
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", examples=["USD"])
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), examples=["[cat, dog]"])
     min_acceptance_rate: float | None = Field(default=None, ge=0, le=1, examples=[0.8])
     control_share: float = Field(default=0.0, ge=0, lt=1, examples=[0.1])
 
@@ -100,6 +102,13 @@ class PoolSettings(_Strict):
     @classmethod
     def _exact(cls, value: object) -> object:
         return str(value) if isinstance(value, float) else value
+
+    @field_validator("manifest")
+    @classmethod
+    def _known_manifest(cls, value: str | None) -> str | None:
+        if value is None or ("://" not in value and value.lower().endswith((".csv", ".parquet", ".jsonl", ".ndjson"))):
+            return value
+        raise ValueError("is no file on this machine that ends in .csv, .parquet or .jsonl")
 
     @field_validator("encoder")
     @classmethod
@@ -206,7 +215,7 @@ def load_settings(path: Path | None = None) -> Settings:
             mistakes.append(f"{label}: is not a mapping. Write 'name:', 'source:' and so on below one '-'.")
             continue
         try:
-            pools.append(_resolve_source(PoolSettings.model_validate(entry), path))
+            pools.append(_resolve_paths(PoolSettings.model_validate(entry), path))
         except ValidationError as error:
             mistakes += [f"{label}: {_explain(problem)}" for problem in error.errors()]
     mistakes += _clashes(pools)
@@ -246,11 +255,13 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _resolve_source(pool: PoolSettings, path: Path) -> PoolSettings:
-    source = pool.source.replace("${ALAAS_HOME}", str(get_home().root))
-    if "://" not in source:
-        source = str((path.parent / os.path.expanduser(source)).resolve())
-    return pool.model_copy(update={"source": source})
+def _resolve_paths(pool: PoolSettings, path: Path) -> PoolSettings:
+    def resolved(place: str) -> str:
+        place = place.replace("${ALAAS_HOME}", str(get_home().root))
+        return place if "://" in place else str((path.parent / os.path.expanduser(place)).resolve())
+
+    manifest = pool.manifest and resolved(pool.manifest)
+    return pool.model_copy(update={"source": resolved(pool.source), "manifest": manifest})
 
 
 def _clashes(pools: list[PoolSettings]) -> list[str]:

@@ -329,3 +329,20 @@ def test_each_platform_has_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert avala_key("sandbox").get_secret_value() == "avk_other_sandbox"
     monkeypatch.delenv("ALAAS_SANDBOX_KEY")
     assert avala_key("sandbox").get_secret_value() == SANDBOX_KEY
+
+
+def test_manifests_stand_beside_the_file_as_sources_do(folder: Path) -> None:
+    path = write(
+        folder,
+        pool_entry(name="a", manifest="photos/cats.csv"),
+        pool_entry(name="b", manifest="${ALAAS_HOME}/cats.JSONL"),
+        pool_entry(name="c", manifest=str(folder / "x.parquet")),
+        pool_entry(name="d"),
+    )
+    assert [pool.manifest for pool in load_settings(path).pools] == [
+        str(folder / "photos/cats.csv"), str(folder / "state/cats.JSONL"), str(folder / "x.parquet"), None,
+    ]  # fmt: skip
+    for wrong in ("cats.xlsx", "s3://bucket/cats.csv"):
+        message = refusal(write(folder, pool_entry(manifest=wrong)))
+        assert "field 'manifest': is no file on this machine that ends in .csv, .parquet or .jsonl" in message
+        assert "Write for example 'manifest: photos/cats.csv'." in message

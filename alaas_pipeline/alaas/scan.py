@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from alaas_pipeline.avala.fitness import platform_refusal
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.engine.images import ImageLimits, RefusedImage, content_digest, inspect
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import Ledger, credits, images, pools
+from alaas_pipeline.ledger import Ledger, credits, facts, images, pools
 from alaas_pipeline.sources import Source, SourceFile, UnreadableFile
+from alaas_pipeline.sources.manifest import read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +22,31 @@ CHUNK = 512
 
 
 @dataclass(frozen=True)
+class ManifestReport:
+    """How a pool's manifest and its source go together.
+
+    Attributes:
+        rows: rows of the manifest.
+        matched: rows whose image is in the source.
+        unmatched: ids whose image is not, in order; their rows are kept, and count as soon as it is.
+        without: files of the source that have no row.
+    """
+
+    rows: int
+    matched: int
+    unmatched: list[str]
+    without: int
+
+
+@dataclass(frozen=True)
 class ScanReport:
-    """What one look through the source found. All counts are of files."""
+    """What one look through the source found. All counts are of files; `manifest` is None where the pool has none."""
 
     listed: int
     read: int
     gone: int
     counts: images.Counts
+    manifest: ManifestReport | None = None
 
 
 def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLimits | None = None) -> ScanReport:
@@ -35,7 +55,8 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
     Images that failed to be embedded get another try at the next embedding.
 
     Raises:
-        UserError: the source is missing or closed, or holds nothing that could be an image.
+        UserError: the source is missing or closed, or holds nothing that could be an image; or the manifest is missing or broken, in
+            which case nothing is read.
     """
     limits = limits or ImageLimits()
     with ledger.transaction() as tx:
@@ -44,6 +65,7 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
         known = images.known_files(tx, settings.key)
         # Most failures of an image that decodes are of the moment: a network, a file that came back.
         images.forget_failures(tx, settings.key)
+        described = facts.record(tx, settings.key, _manifest_rows(settings))
     listed: set[str] = set()
     read = 0
     with ThreadPoolExecutor(max_workers=2) as threads:
@@ -69,7 +91,28 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
         f"{read:,}",
         f"{counts.refused:,}",
     )
-    return ScanReport(listed=len(listed), read=read, gone=len(gone), counts=counts)
+    return ScanReport(len(listed), read, len(gone), counts, _compare(settings, described, listed))
+
+
+def _manifest_rows(settings: PoolSettings) -> Iterator[facts.Facts]:
+    if settings.manifest:
+        for row in read_manifest(Path(settings.manifest)):
+            yield facts.Facts(row.path, row.group, row.values)
+
+
+def _compare(settings: PoolSettings, described: set[str], listed: set[str]) -> ManifestReport | None:
+    if not settings.manifest:
+        return None
+    unmatched = sorted(described - listed)
+    report = ManifestReport(len(described), len(described) - len(unmatched), unmatched, len(listed - described))
+    log.info(
+        "%s: the manifest describes %s of %s files; %s of its rows are of no file in the source",
+        settings.key,
+        f"{report.matched:,}",
+        f"{len(listed):,}",
+        f"{len(unmatched):,}",
+    )
+    return report
 
 
 def _changed(files: Iterable[SourceFile], known: dict[str, Any], listed: set[str]) -> Iterator[SourceFile]:

@@ -1,7 +1,10 @@
 """The asset `images`: what is in the pool's source, and what cannot be used and why."""
 
+from typing import Any
+
 import dagster as dg
 
+from alaas_pipeline.alaas.scan import ManifestReport
 from alaas_pipeline.assets.common import columns, pool_asset, table, told_plainly
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.ledger import images as ledger_images
@@ -36,6 +39,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                 "files_gone": report.gone,
                 "refused": len(refused),
                 "duplicates": len(repeated),
+                **(_manifest(report.manifest) if report.manifest else {}),
                 "refused_files": table([{"path": row["path"], "reason": row["reason"]} for row in refused[:SHOWN]]),
                 "duplicate_files": table(
                     [{"path": row["path"], "same_bytes_as": row["image_id"]} for row in repeated[:SHOWN]]
@@ -44,3 +48,12 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
         )
 
     return images
+
+
+def _manifest(report: ManifestReport) -> dict[str, Any]:
+    return {
+        "manifest_rows": report.rows,
+        "manifest_rows_matched": report.matched,
+        "manifest_rows_without_image": table([{"id": name} for name in report.unmatched[:SHOWN]]),
+        "files_without_manifest_row": report.without,
+    }

@@ -11,6 +11,7 @@ from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.labels.collect import learned
 from alaas_pipeline.labels.land import land
 from alaas_pipeline.ledger import landing
+from alaas_pipeline.ledger.landing import Version
 from alaas_pipeline.report.pool import curve_points
 from alaas_pipeline.report.tables import CLASS_HEADERS, class_rows, markdown_table
 from alaas_pipeline.resources import Avala, Pools
@@ -48,7 +49,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
         if landed:
             known = learned(service.ledger, current.pool, until=current.key)
             with service.ledger.transaction() as tx:
-                rows = landing.current(tx, current.key)
+                rows, newest = landing.current(tx, current.key), landing.foremost(tx, current.key)
             points = curve_points(service, known, current.pool)
             at_random = points[-1].random_classes if points else None
             found = Counter(label for row in rows for label in row["labels"])
@@ -61,6 +62,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                     "refused": landed.books.refused,
                     "pending": landed.books.pending,
                     "set_aside": len(landed.quarantined),
+                    **_version(newest),
                     "classes": dg.MetadataValue.md(markdown_table(CLASS_HEADERS, class_rows(found))),
                     "classes_found_so_far": known.classes[-1] if known.classes else 0,
                     "images_labelled_so_far": known.labelled[-1] if known.labelled else 0,
@@ -89,3 +91,17 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
 
 def _classes(rows: Sequence[Mapping[str, Any]]) -> int:
     return len({label for row in rows for label in row["labels"]})
+
+
+def _version(newest: Version | None) -> dict[str, Any]:
+    """The version that serves or, while one waits for a person, that one; with how it differs."""
+    if newest is None:
+        return {}
+    differs = newest.differs or {}
+    return {
+        "version": newest.version,
+        "version_state": newest.state,
+        **({"held_for": newest.held_for} if newest.state == "held" and newest.held_for else {}),
+        **({"label_names": differs["names"]} if differs.get("names") else {}),
+        **({"differs": table(differs["changes"])} if differs.get("changes") else {}),
+    }

@@ -14,8 +14,13 @@ from alaas_pipeline.resources import Avala, Pools
 class SteerConfig(dg.Config):
     """What to do with the round that is the run's partition."""
 
-    action: Action = Field(description="approve, refuse, pause, resume, cancel, archive or retry.")
+    action: Action = Field(
+        description="approve, refuse, pause, resume, cancel, archive, retry, accept_labels or refuse_labels."
+    )
     quote: str = Field(default="", description="For approve: the digest of the quote you accept.")
+    version: int | None = Field(
+        default=None, description="For accept_labels and refuse_labels: the version; the one that waits when left out."
+    )
     by: str = Field(default="a person in the Dagster UI", description="Your name, kept with the decision.")
 
 
@@ -33,6 +38,7 @@ def steer_round(context: dg.OpExecutionContext, config: SteerConfig, pools: Pool
             config.action,
             config.by,
             config.quote,
+            config.version,
         )
     context.log.info(told)
 
@@ -43,7 +49,7 @@ def steer_job(settings: PoolSettings) -> dg.JobDefinition:
     @dg.job(
         name=job_name(settings.key, "steer_round"),
         partitions_def=rounds_of(settings.key),
-        description=f"{settings.name}: approve, refuse, pause, resume, cancel, archive or retry a round.",
+        description=f"{settings.name}: approve, refuse, pause, resume, cancel, archive or retry a round; accept or refuse its labels.",
         tags={"alaas/pool": settings.key},
     )
     def steering() -> None:

@@ -5,12 +5,16 @@ from contextlib import AbstractContextManager
 from enum import Enum
 
 from alaas_pipeline.avala.effects import AvalaEffects
-from alaas_pipeline.ledger import Ledger, quotes, rounds
+from alaas_pipeline.ledger import Ledger, landing, quotes, rounds, verdicts
 from alaas_pipeline.ledger.retry import retry
 
 
 class Action(Enum):
-    """What to do with a round. `approve` and `refuse` answer its quote; the next four change its project; `retry` says go on."""
+    """What to do with a round.
+
+    `approve` and `refuse` answer its quote; the next four change its project; `retry` says go on; the last two decide over labels that
+    wait. Dagster calls an action by its Python name: `accept_labels`.
+    """
 
     approve = "approve"
     refuse = "refuse"
@@ -19,6 +23,8 @@ class Action(Enum):
     cancel = "cancel"
     archive = "archive"
     retry = "retry"
+    accept_labels = "accept-labels"
+    refuse_labels = "refuse-labels"
 
 
 def steer(
@@ -28,6 +34,7 @@ def steer(
     action: Action,
     by: str,
     quote: str = "",
+    version: int | None = None,
 ) -> str:
     """Do what a person says and return a sentence about it.
 
@@ -38,6 +45,7 @@ def steer(
         action: what to do.
         by: who says it, kept with the decision.
         quote: for `approve`, the digest of the quote that is accepted.
+        version: for `accept-labels` and `refuse-labels`, the version of the labels; the one that waits when left out.
 
     Raises:
         UserError: it is not possible; the message says why and what is.
@@ -58,6 +66,20 @@ def steer(
         with ledger.transaction() as tx:
             state = retry(tx, round_key, by)
         return f"Round {round_key} goes on from '{state}'."
+    if action in (Action.accept_labels, Action.refuse_labels):
+        return _decide(ledger, round_key, by, version, accept=action is Action.accept_labels)
     with effects() as platform:
         changed = platform.change_status(round_key, action.value, by)  # type: ignore[arg-type]
     return f"Round {round_key} is {changed.state}: its project is {changed.project_status or 'gone'} on Avala."
+
+
+def _decide(ledger: Ledger, round_key: str, by: str, version: int | None, *, accept: bool) -> str:
+    with ledger.transaction() as tx:
+        one = (verdicts.accept if accept else verdicts.refuse)(tx, round_key, by, version)
+        current, serves = rounds.get(tx, round_key), landing.serving(tx, round_key)
+    if accept and serves == one.version:
+        rest = "" if current.state == "landed" else f" The round is {current.state}: {current.note}"
+        return f"Version {one.version} of the labels of {round_key} serves.{rest}"
+    word = "accepted" if accept else "refused"
+    rest = f"version {serves} serves" if serves else f"none serves: {current.note}"
+    return f"Version {one.version} of the labels of {round_key} is {word}; {rest}."

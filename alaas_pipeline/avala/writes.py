@@ -209,21 +209,32 @@ class AvalaWrites:
         Raises:
             AvalaError: the one that fits.
         """
-        path = "/exports/"
-        uid = uid_segment(project_uid)
-        body = {"name": name, "format": EXPORT_FORMAT, "datasets": [], "projects": [uid], "slices": []}
-        try:
-            payload = self._api.post(path, body)
-        except ValidationFailed as error:
-            if not _names_a_wrong_field(error):
-                raise
-            payload = self._api.post(path, {"project": uid})
-        return read_model(Export, payload, f"POST {path}")
+        return self._export(name, "project", project_uid)
+
+    def create_dataset_export(self, name: str, dataset_uid: str) -> Export:
+        """Start an export of all annotations of a dataset, in the same way.
+
+        Raises:
+            AvalaError: the one that fits.
+        """
+        return self._export(name, "dataset", dataset_uid)
 
     def invite(self, organization: str, email: str, role: str | None = None) -> None:
         """Invite somebody into an organization, given its slug. The pipeline itself never does."""
         path = f"/organizations/{name_segment(organization)}/invitations/"
         self._api.post(path, {"email": email} | ({"role": role} if role else {}))
+
+    def _export(self, name: str, what: Literal["project", "dataset"], uid: str) -> Export:
+        path = "/exports/"
+        uid = uid_segment(uid)
+        body = {"name": name, "format": EXPORT_FORMAT, "datasets": [], "projects": [], "slices": [], f"{what}s": [uid]}
+        try:
+            payload = self._api.post(path, body)
+        except ValidationFailed as error:
+            if not _names_a_wrong_field(error):
+                raise
+            payload = self._api.post(path, {what: uid})
+        return read_model(Export, payload, f"POST {path}")
 
     def _project_action(self, project_uid: str, action: str) -> Project:
         path = f"/projects/{uid_segment(project_uid)}/{action}/"

@@ -8,6 +8,8 @@ import typer
 from alaas_pipeline.cli.common import By, PoolName, RoundKey, app, key_of, platform, service, told_plainly, user
 from alaas_pipeline.home import get_home, prepare_dagster_home
 
+Version = Annotated[int | None, typer.Option(help="The version of the labels; the one that waits when left out.")]
+
 
 @app.command("open-round")
 def open_round(pool: PoolName) -> None:
@@ -78,6 +80,36 @@ def retry(round_key: RoundKey, by: By = "") -> None:
     _steer(round_key, "retry", by)
 
 
+@app.command("refresh-labels")
+def refresh_labels(
+    round_key: RoundKey,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until Avala has made the export.")] = 600.0,
+) -> None:
+    """Fetch a landed round's labels again, after corrections on Avala; what loses or changes a label waits for a yes."""
+    with told_plainly():
+        from alaas_pipeline.labels.refresh import refresh
+        from alaas_pipeline.ledger import rounds
+
+        own = service()
+        with own.ledger.transaction() as tx:
+            settings = rounds.get(tx, round_key).settings
+        with platform(settings) as effects:
+            done = refresh(own.ledger, own.store, effects, round_key, wait)
+    typer.echo(done.told)
+
+
+@app.command("accept-labels")
+def accept_labels(round_key: RoundKey, version: Version = None, by: By = "") -> None:
+    """Let labels that wait serve, with their names. Launch the pool's job land_round to write the training set anew."""
+    _steer(round_key, "accept-labels", by, version=version)
+
+
+@app.command("refuse-labels")
+def refuse_labels(round_key: RoundKey, version: Version = None, by: By = "") -> None:
+    """Refuse labels that wait: the version that served before serves on."""
+    _steer(round_key, "refuse-labels", by, version=version)
+
+
 @app.command()
 def status(
     pool: Annotated[str | None, typer.Argument(help="A pool's key or name; all pools when left out.")] = None,
@@ -93,7 +125,7 @@ def status(
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else status_text(document))
 
 
-def _steer(round_key: str, action: str, by: str, quote: str = "") -> None:
+def _steer(round_key: str, action: str, by: str, quote: str = "", version: int | None = None) -> None:
     with told_plainly():
         from alaas_pipeline.avala.steering import Action, steer
         from alaas_pipeline.ledger import rounds
@@ -101,5 +133,5 @@ def _steer(round_key: str, action: str, by: str, quote: str = "") -> None:
         ledger = service().ledger
         with ledger.transaction() as tx:
             settings = rounds.get(tx, round_key).settings
-        told = steer(ledger, lambda: platform(settings), round_key, Action(action), by or user(), quote)
+        told = steer(ledger, lambda: platform(settings), round_key, Action(action), by or user(), quote, version)
     typer.echo(told)

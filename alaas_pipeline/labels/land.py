@@ -1,24 +1,19 @@
 """Land a round's export: every record checked and joined to the image it is about, every image accounted for."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.heed import heeding
 from alaas_pipeline.avala.observe import EXPORTING, observe_export
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.labels.frame import ImageSize
-from alaas_pipeline.labels.read import read_export
-from alaas_pipeline.labels.records import ExportContent
-from alaas_pipeline.ledger import Ledger, images, journal, landing, pushes, rounds
-from alaas_pipeline.ledger.landing import Books, Outcome
+from alaas_pipeline.labels.fetch import Fetched, fetch
+from alaas_pipeline.ledger import Ledger, Transaction, journal, label_names, landing, rounds
+from alaas_pipeline.ledger.landing import Books
+from alaas_pipeline.ledger.rounds import Round
 from alaas_pipeline.store import Store
 
 log = logging.getLogger(__name__)
-
-MAX_EXPORT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -34,80 +29,70 @@ def land(ledger: Ledger, store: Store, client: AvalaClient, round_key: str) -> L
     """Download, check and store the round's labels; None while the export is not ready. A landed round stays as it is.
 
     Raises:
-        UserError: the round has no export, its export is of an unknown structure (the file is kept), or an image that was sent is
-            neither labelled, refused nor pending in it.
+        UserError: the round has no export, its export is of an unknown structure (the file is kept), an image that was sent is
+            neither labelled, refused nor pending in it, or it has names of labels that nobody accepted.
     """
     with ledger.transaction() as tx:
         current = rounds.get(tx, round_key)
         if current.state == "landed":
-            return Landing(
-                round_key,
-                landing.books(tx, round_key),
-                [row["reason"] for row in landing.quarantined(tx, round_key)],
-            )
-        if current.state not in EXPORTING:
-            raise UserError(
-                f"Round {round_key} is in state '{current.state}' and has no export to land. Materialize its 'avala_export' first."
-            )
-        export_uid = journal.remote_uid(tx, round_key, "export")
-        names = {row["file_name"]: row["digest"] for row in pushes.planned(tx, round_key)}
-        rows = images.details(tx, current.pool, list(names.values()))
-    rel = f"pools/{current.pool}/rounds/{round_key}/export-{export_uid}.bin"
-    path = store.local(rel)
+            return _landed(tx, round_key)
+        newest = landing.foremost(tx, round_key)
+    if current.state == "needs_person" and newest and newest.state == "held":
+        raise UserError(f"Round {round_key}: {current.note}")
+    if current.state not in EXPORTING:
+        raise UserError(
+            f"Round {round_key} is in state '{current.state}' and has no export to land. Materialize its 'avala_export' first."
+        )
     with heeding(ledger, round_key):
         export = observe_export(ledger, client, round_key)
-        if export is None or export_uid is None:
+        if export is None:
             return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        client.download_export(export, path, max_bytes=MAX_EXPORT_BYTES)
-    sizes = {name: size for name, digest in names.items() if (size := _size(rows[digest]))}
-    content = read_export(path, sizes=sizes, max_file_bytes=MAX_EXPORT_BYTES)
-    outcomes, quarantined = _join(content, names)
+        fetched = fetch(ledger, store, client, current, export)
     with ledger.transaction() as tx:
-        landing.record(
-            tx, current.pool, round_key, export_uid=export_uid, export_digest=content.digest, schema=content.schema,
-            schema_digest=content.schema_digest, file=rel, outcomes=outcomes, quarantined=quarantined,
-        )  # fmt: skip
-        note = ""
-        missing = sorted(set(names.values()) - {one.digest for one in outcomes})
-        if missing:
-            names_of = {digest: name for name, digest in names.items()}
-            note = (
-                f"{len(missing)} of {len(names)} images that were sent are not in the export, first '{names_of[missing[0]]}'. What did come "
-                f"back is landed. To ask for another export: alaas-pipeline retry {round_key}"
-            )
-            effect = journal.find(tx, round_key, "export")
-            assert effect is not None
-            journal.settle(tx, effect, "failed", message=note)
-            rounds.advance(tx, round_key, "needs_person", note)
-        else:
-            rounds.advance(tx, round_key, "landed")
-        books = landing.books(tx, round_key)
-    if missing:
-        raise UserError(f"Round {round_key}: {note}")
-    log.info("%s: landed %d labels, %d refused, %d pending", round_key, books.labelled, books.refused, books.pending)
-    return Landing(round_key, books, [reason for reason, _ in quarantined])
+        problem = _write(tx, current, fetched)
+        done = _landed(tx, round_key)
+    if problem:
+        raise UserError(f"Round {round_key}: {problem}")
+    log.info(
+        "%s: landed %d labels, %d refused, %d pending", round_key, done.books.labelled, done.books.refused, done.books.pending
+    )  # fmt: skip
+    return done
 
 
-def _size(row: Mapping[str, Any]) -> ImageSize | None:
-    sides = [row[name] for name in ("width", "height", "shown_width", "shown_height")]
-    return None if None in sides else ImageSize((sides[0], sides[1]), (sides[2], sides[3]), row["orientation"])
+def _landed(tx: Transaction, round_key: str) -> Landing:
+    reasons = [row["reason"] for row in landing.quarantined(tx, round_key)]
+    return Landing(round_key, landing.books(tx, round_key), reasons)
 
 
-def _join(content: ExportContent, names: dict[str, str]) -> tuple[list[Outcome], list[tuple[str, dict]]]:
-    """Join records to images by file name. An image whose record was set aside is pending, with the reason."""
-    quarantined = [(one.reason, one.record) for one in content.quarantined]
-    outcomes: dict[str, Outcome] = {}
-    for record in content.records:
-        digest = names.get(record.key.rsplit("/", 1)[-1])
-        if digest is None:
-            quarantined.append(("no image of this name was sent in this round", {"key": record.key}))
-        elif digest in outcomes:
-            quarantined.append(("a second record for the same image", {"key": record.key}))
-        else:
-            outcomes[digest] = Outcome(digest, record.outcome, record.labels, record.annotations, record.reason)
-    for reason, record in quarantined:
-        digest = names.get(str(record.get("key", "")).rsplit("/", 1)[-1])
-        if digest is not None and digest not in outcomes:
-            outcomes[digest] = Outcome(digest, "pending", [], [], f"its record was set aside: {reason}")
-    return list(outcomes.values()), quarantined
+def _write(tx: Transaction, current: Round, fetched: Fetched) -> str | None:
+    """Write the version and where the round stands with it; return what a person has to do, if anything."""
+    key, content = current.key, fetched.content
+    names = label_names.compare(
+        label_names.accepted(tx, current.pool, current.settings.classes), content.schema, declared=content.declared
+    )
+    held_for = f"names of labels that nobody accepted ({names})" if names.new else None
+    version = fetched.record(
+        tx, current, state="held" if held_for else "serves", held_for=held_for, differs={"names": str(names)} if str(names) else None
+    )  # fmt: skip
+    if names.gone and not names.new:
+        log.info("%s: the export does not declare every name that was accepted; %s", key, names)
+    state = next(one.state for one in landing.versions(tx, key) if one.version == version)
+    again = f"alaas-pipeline retry {key}"
+    problem = None
+    if missing := fetched.missing:
+        problem = (
+            f"{len(missing)} of {len(fetched.sent)} images that were sent are not in the export, first '{missing[0]}'. What did come "
+            f"back is landed. To ask for another export: {again}"
+        )
+        effect = journal.find(tx, key, "export")
+        assert effect is not None
+        journal.settle(tx, effect, "failed", message=problem)
+    elif state == "held":
+        problem = (
+            f"its export, kept as {fetched.file}, has {held_for}. To accept names and labels: alaas-pipeline accept-labels {key}; "
+            f"when the names are mended on Avala: {again}, which asks for a new export"
+        )
+    elif state != "serves":
+        problem = f"the labels of this export were refused. To ask for another one: {again}"
+    rounds.advance(tx, key, "needs_person" if problem else "landed", problem)
+    return problem

@@ -45,15 +45,15 @@ def read_export(
         UserError: if the file is unsafe, damaged, or of unknown structure.
     """
     limits = Limits(max_file_bytes, max_unpacked_bytes, max_entries, max_ratio)
-    sorting, schema = _read(path, limits, sizes)
-    if schema is None:
-        schema = sorted({label for record in sorting.records for label in record.labels})
+    sorting, declared = _read(path, limits, sizes)
+    schema = declared or sorted({label for record in sorting.records for label in record.labels})
     return ExportContent(
         records=sorting.records,
         quarantined=sorting.quarantined,
         schema=schema,
         schema_digest=hashlib.sha256(orjson.dumps(schema)).hexdigest(),
         digest=_file_digest(path),
+        declared=bool(declared),
     )
 
 

@@ -52,9 +52,10 @@ class ExportContent:
     Attributes:
         records: what can be landed, in file order.
         quarantined: what cannot.
-        schema: the label names, sorted.
+        schema: the label names, sorted: those that the file declares, else those in use.
         schema_digest: SHA-256 of the schema, in hex.
         digest: SHA-256 of the file, in hex.
+        declared: whether the file itself declares the names in `schema`.
     """
 
     records: list[LabelRecord]
@@ -62,6 +63,7 @@ class ExportContent:
     schema: list[str]
     schema_digest: str
     digest: str
+    declared: bool = False
 
 
 class BadRecordError(Exception):

@@ -1,13 +1,6 @@
-"""All landed labels of a pool as one versioned training set, split so that no near duplicate leaks.
+"""All landed labels of a pool as one versioned training set, split so that nothing leaks.
 
-Three forms of one content, in a folder named by that content:
-
-- ``labels.parquet``: a plain table, one row an image;
-- ``annotations/labels_train.json`` and ``labels_val.json``: COCO with image-level annotations, that is,
-without boxes
-  (Datumaro's ``coco_labels`` convention: https://openvinotoolkit.github.io/datumaro/): a box that nobody drew
-  would be an untruth;
-- ``train.txt``, ``val.txt``, ``classes.txt``: lists in the manner of YOLO, each line ``CLASS_INDEX FILE``.
+A version is a folder named by its content; `labels.training.files` says what is in it.
 """
 
 import hashlib
@@ -15,148 +8,125 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-LAYOUT = 1
-SPLITS = ("train", "val")
+from alaas_pipeline.labels.training.files import summary, write_files, write_json
+from alaas_pipeline.labels.training.rows import SPLITS, LeftOut, Lineage, TrainingRow, TrainingSet
+from alaas_pipeline.labels.training.split import components, split_of, without_neighbours_of_tests
+
+LAYOUT = 2
 
 
-@dataclass(frozen=True)
-class TrainingRow:
-    """One labelled image.
-
-    Attributes:
-        digest: SHA-256 of the file's content, in hex.
-        file: path of the image in its source.
-        label: its class.
-        width: as shown, in pixels, if known.
-        height: as shown, in pixels, if known.
-        round: key of the round that bought the label.
-        group: what must stay on one side of the split, such as the near-duplicate group; empty for the image
-            alone.
-    """
-
-    digest: str
-    file: str
-    label: str
-    width: int | None
-    height: int | None
-    round: str
-    group: str
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """A written version.
-
-    Attributes:
-        version: derived from the content alone.
-        folder: where its files are.
-        images: how many there are after deduplication.
-        train: how many of them are for training.
-        validation: how many of them are for validation.
-        classes: labels, sorted; the position is the class index.
-        rounds: keys of the rounds that it was made from.
-    """
-
-    version: str
-    folder: Path
-    images: int
-    train: int
-    validation: int
-    classes: list[str]
-    rounds: list[str]
-
-
-def split_of(group: str, validation_share: float) -> str:
-    """Put a group on one side by its hash: stable as rounds are added, and the same on every machine."""
-    position = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) / 2**64
-    return "val" if position < validation_share else "train"
-
-
-def build_training_set(rows: Iterable[TrainingRow], out_dir: Path, *, validation_share: float = 0.2) -> TrainingSet:
+def build_training_set(
+    rows: Iterable[TrainingRow],
+    out_dir: Path,
+    *,
+    lineage: Lineage | None = None,
+    validation_share: float = 0.2,
+) -> TrainingSet:
     """Write a version of the training set, and point ``current.json`` to it last.
 
-    The same rows in any order give the same version, which is then not written again. An image that occurs
-    several times is kept once, with the label of its latest round.
+    The same rows in any order give the same version, which is then not written again. An image that occurs several
+    times is kept once, with the label that landed last. Where no annotation has a box, labels are of whole images, and
+    an image without a class or with several is left out.
 
     Args:
-        rows: all labelled images.
+        rows: all labelled images, and all images of test sets.
         out_dir: folder of all versions.
-        validation_share: share of *groups* for validation, 0 to 1.
+        lineage: what the rows come from; part of the content.
+        validation_share: share of *components* for validation, 0 to 1.
 
     Raises:
         ValueError: if ``validation_share`` is outside 0 to 1.
     """
     if not 0 <= validation_share <= 1:
         raise ValueError(f"validation_share must lie between 0 and 1, not at {validation_share}")
-    kept = _deduplicate(rows)
-    classes = sorted({row.label for row in kept})
-    table = [
-        asdict(row)
-        | {
-            "class_index": classes.index(row.label),
-            "split": split_of(row.group or row.digest, validation_share),
+    lineage = lineage or Lineage()
+    distinct = _deduplicate(rows)
+    component = components(distinct)
+    kept, left_out = without_neighbours_of_tests(distinct, component)
+    kept, unusable = _usable(kept)
+    classes = sorted({label for row in kept for label in row.labels})
+    index = {label: place for place, label in enumerate(classes)}
+    told = {
+        row.digest: {
+            "split": "test" if row.test else split_of(component[row.digest], validation_share),
+            "component": component[row.digest],
+            "class_index": index[row.labels[0]] if len(row.labels) == 1 else None,
         }
         for row in kept
-    ]
-    version = _version(table, validation_share)
-    counts = Counter(row["split"] for row in table)
+    }
+    left_out = sorted(left_out + unusable, key=lambda one: (one.file, one.digest))
+    version = _version(kept, told, left_out, lineage, validation_share)
+    sides = Counter(entry["split"] for entry in told.values())
     result = TrainingSet(
-        version=version,
-        folder=out_dir / version,
-        images=len(table),
-        train=counts["train"],
-        validation=counts["val"],
-        classes=classes,
-        rounds=sorted({row.round for row in kept}),
-    )
+        version=version, folder=out_dir / version, validation_share=validation_share, images=len(kept), train=sides["train"], validation=sides["val"], test=sides["test"],
+        boxes=sum(row.boxes for row in kept), classes=classes, left_out=left_out, lineage=lineage,
+        per_class=_per_class(classes, [(label, told[row.digest]) for row in kept for label in row.labels]),
+        boxes_per_class=_per_class(
+            classes, [(one.label, told[row.digest]) for row in kept for one in row.annotations if one.box is not None]
+        ),
+    )  # fmt: skip
     out_dir.mkdir(parents=True, exist_ok=True)
     if not result.folder.exists():
-        _write_version(result, table, validation_share)
-    _replace_text(out_dir / "current.json", _as_json(_summary(result)))
+        _write_version(result, kept, told)
+    write_json(out_dir / "current.json", summary(result))
     return result
 
 
 def _deduplicate(rows: Iterable[TrainingRow]) -> list[TrainingRow]:
+    """Each content once, with its latest label and the age of its earliest."""
     latest: dict[str, TrainingRow] = {}
-    for row in sorted(rows, key=lambda row: (row.round, row.file, row.label)):
-        latest[row.digest] = row
+    for row in sorted(rows, key=lambda row: (row.landed, row.round, row.file, repr(row.annotations))):
+        landed = latest.get(row.digest, row).landed
+        latest[row.digest] = replace(row, landed=landed)
     return [latest[digest] for digest in sorted(latest)]
 
 
-def _version(table: Sequence[dict[str, Any]], validation_share: float) -> str:
-    content = json.dumps([LAYOUT, validation_share, table], sort_keys=True, ensure_ascii=True)
-    return f"v{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+def _usable(rows: Sequence[TrainingRow]) -> tuple[list[TrainingRow], list[LeftOut]]:
+    boxes = any(row.boxes for row in rows if not row.unusable)
+    kept, left_out = [], []
+    for row in rows:
+        reason = row.unusable
+        if not reason and not boxes and len(row.labels) != 1:
+            shown = ", ".join(row.labels[:5])
+            reason = f"it has {len(row.labels)} classes, where one is needed: {shown}" if shown else "it has no class"
+        if reason:
+            left_out.append(LeftOut(row.file, row.digest, reason))
+        else:
+            kept.append(row)
+    return kept, left_out
 
 
-def _summary(result: TrainingSet) -> dict[str, Any]:
-    return asdict(result) | {"folder": result.folder.name}
+def _per_class(classes: Sequence[str], found: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, int]]:
+    counts = Counter((label, entry["split"]) for label, entry in found)
+    return {name: {split: counts[name, split] for split in SPLITS} for name in classes}
 
 
-def _write_version(result: TrainingSet, table: list[dict[str, Any]], validation_share: float) -> None:
+def _version(
+    kept: Sequence[TrainingRow],
+    told: Mapping[str, Mapping[str, Any]],
+    left_out: Sequence[LeftOut],
+    lineage: Lineage,
+    validation_share: float,
+) -> str:
+    table = [
+        [row.digest, row.file, row.width, row.height, row.round, row.groups, told[row.digest], [one.to_json() for one in row.annotations]]
+        for row in kept
+    ]  # fmt: skip
+    content = [LAYOUT, validation_share, table, [asdict(one) for one in left_out], asdict(lineage)]
+    told_whole = json.dumps(content, sort_keys=True, ensure_ascii=True)
+    return f"v{hashlib.sha256(told_whole.encode()).hexdigest()[:16]}"
+
+
+def _write_version(result: TrainingSet, rows: Sequence[TrainingRow], told: Mapping[str, Mapping[str, Any]]) -> None:
     """Write all files beside their place, then move the folder there in one step."""
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=result.folder.parent))
     try:
-        _write_parquet(table, draft / "labels.parquet")
-        (draft / "annotations").mkdir()
-        for split in SPLITS:
-            part = [row for row in table if row["split"] == split]
-            _replace_text(draft / "annotations" / f"labels_{split}.json", _as_json(_coco(part, result.classes)))
-            lines = [f"{row['class_index']} {_one_line(row['file'])}" for row in part]
-            _replace_text(draft / f"{split}.txt", "".join(f"{line}\n" for line in lines))
-        names = "".join(f"{_one_line(name)}\n" for name in result.classes)
-        _replace_text(draft / "classes.txt", names)
-        per_class = Counter((row["label"], row["split"]) for row in table)
-        manifest = _summary(result) | {
-            "layout": LAYOUT,
-            "validation_share": validation_share,
-            "per_class": {name: {split: per_class[name, split] for split in SPLITS} for name in result.classes},
-        }
-        _replace_text(draft / "manifest.json", _as_json(manifest))
+        write_files(result, rows, told, draft, LAYOUT)
         draft.chmod(0o755)
         try:
             draft.rename(result.folder)
@@ -166,42 +136,3 @@ def _write_version(result: TrainingSet, table: list[dict[str, Any]], validation_
                 raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _write_parquet(table: list[dict[str, Any]], path: Path) -> None:
-    import polars as pl
-
-    text, number = pl.String, pl.Int64
-    schema = {
-        "digest": text, "file": text, "label": text, "width": number, "height": number, "round": text,
-        "group": text, "class_index": number, "split": text,
-    }  # fmt: skip
-    pl.DataFrame(table, schema=schema).write_parquet(path)
-
-
-def _coco(part: list[dict[str, Any]], classes: list[str]) -> dict[str, Any]:
-    images = [
-        {"id": number, "file_name": row["file"], "width": row["width"], "height": row["height"]}
-        for number, row in enumerate(part, start=1)
-    ]
-    annotations = [
-        {"id": number, "image_id": number, "category_id": row["class_index"] + 1}
-        for number, row in enumerate(part, start=1)
-    ]
-    categories = [{"id": number, "name": name} for number, name in enumerate(classes, start=1)]
-    return {"images": images, "categories": categories, "annotations": annotations}
-
-
-def _one_line(text: str) -> str:
-    """A line break in a name would make two entries of one."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")
-
-
-def _as_json(value: Any) -> str:
-    return f"{json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True)}\n"
-
-
-def _replace_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

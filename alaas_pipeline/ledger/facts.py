@@ -1,10 +1,17 @@
 """What a team knows of its images: the group that each belongs to (drive, camera, patient), and any other facts."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from alaas_pipeline.ledger.database import Transaction
+
+CHUNK = 20_000
+
+# Made once: `json.dumps` makes an encoder for each call.
+_as_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -16,21 +23,34 @@ class Facts:
     values: dict[str, Any]
 
 
-def record(tx: Transaction, pool: str, facts: list[Facts]) -> None:
-    """Write what is known of a pool's images now; what was known before and is not given any more is forgotten."""
-    tx.run("DELETE FROM image_facts WHERE pool = ?", pool)
-    tx.insert(
-        "image_facts",
-        [
-            {
-                "pool": pool,
-                "path": one.path,
-                "image_group": one.group,
-                "facts": json.dumps(one.values, sort_keys=True, ensure_ascii=False),
-            }
-            for one in facts
-        ],
-    )
+def record(tx: Transaction, pool: str, facts: Iterable[Facts]) -> set[str]:
+    """Write what is known of a pool's images now; what was known before and is not given any more is forgotten.
+
+    Returns:
+        The paths of which something is known now. Memory for these is all that many facts take.
+    """
+    paths: set[str] = set()
+    remaining = iter(facts)
+    while chunk := list(islice(remaining, CHUNK)):
+        tx.insert(
+            "image_facts",
+            [
+                {
+                    "pool": pool,
+                    "path": one.path,
+                    "image_group": one.group,
+                    "facts": _as_json(one.values),
+                }
+                for one in chunk
+            ],
+            replace_on="pool, path",
+        )
+        paths.update(one.path for one in chunk)
+    gone = [path for path in tx.column("SELECT path FROM image_facts WHERE pool = ?", pool) if path not in paths]
+    if gone:
+        with tx.given([{"path": path} for path in gone]):
+            tx.run("DELETE FROM image_facts WHERE pool = ? AND path IN (SELECT path FROM given)", pool)
+    return paths
 
 
 def of_pool(tx: Transaction, pool: str) -> dict[str, list[Facts]]:

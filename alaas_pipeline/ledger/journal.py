@@ -5,7 +5,7 @@ reasons that a person can mend, or that what it made is of no use any more; the 
 found is ambiguous.
 
 Kinds on Avala: `upload` (presign and send the files), `dataset` (finalise), `clone`, `approve`, `export`, and the changes of status `pause`,
-`resume`, `cancel`, `archive`. An effect on a whole pool, as a hosted pool service would have (create, add, select), has no round.
+`resume`, `cancel`, `archive`. An effect on a whole pool has no round: `dataset_export`, and what a hosted pool service would have.
 """
 
 import uuid

@@ -1,7 +1,7 @@
 """A person has looked and says: go on."""
 
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import journal, rounds
+from alaas_pipeline.ledger import journal, landing, rounds, verdicts
 from alaas_pipeline.ledger.database import Transaction
 
 
@@ -20,6 +20,7 @@ def retry(tx: Transaction, round_key: str, by: str) -> str:
     elif current.state == "export_failed":
         state = "export_failed"
     elif current.state == "needs_person":
+        _give_up_labels(tx, current.key, by)
         state = journal.furthest(tx, round_key)
     elif current.ended:
         raise UserError(
@@ -29,6 +30,15 @@ def retry(tx: Transaction, round_key: str, by: str) -> str:
         state = current.state
     rounds.go_on(tx, round_key, state, f"{by} said go on")
     return state
+
+
+def _give_up_labels(tx: Transaction, round_key: str, by: str) -> None:
+    """Labels that wait, or were refused, would land again from the same export: have another one made."""
+    newest = landing.foremost(tx, round_key)
+    if newest and newest.state == "held":
+        newest = verdicts.refuse(tx, round_key, f"{by}, who asked for another export", newest.version)
+    if newest and newest.state != "serves" and journal.remote_uid(tx, round_key, "export") == newest.export_uid:
+        _give_up_export(tx, round_key, "its labels were not taken; another one was asked for")
 
 
 def _give_up_export(tx: Transaction, round_key: str, why: str) -> None:

@@ -3,7 +3,19 @@
 from typing import Any
 
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import credits, images, journal, landing, losses, plans, pools, quotes, rounds, selections
+from alaas_pipeline.ledger import (
+    credits,
+    images,
+    imports,
+    journal,
+    landing,
+    losses,
+    plans,
+    pools,
+    quotes,
+    rounds,
+    selections,
+)
 from alaas_pipeline.ledger.database import Ledger, Transaction
 from alaas_pipeline.money import MICROS
 
@@ -14,7 +26,8 @@ def status(ledger: Ledger, pool: str | None = None) -> dict[str, Any]:
     The document: `{"pools": [{pool, name, counts{total, selected, remaining, refused, duplicates, embedded}, credits{granted, reserved,
     spent, balance, spendable}, money{currency: amount committed}, rounds[{round, state, note, picked[], uploaded, labelled, refused,
     pending, quarantined, credits_spent, quote{digest, images, total, currency} or null, decision or null, dataset_uid, project_uid,
-    export_uid, project_status, tasks_total, tasks_completed, acceptance_rate, wait_until}], plan or null}], lost_commits[{first_commit, last_commit, found_at,
+    export_uid, project_status, tasks_total, tasks_completed, acceptance_rate, wait_until, landing{version, state, held_for} or null}],
+    plan or null, imports[{key, origin, images, test_set, quarantined, imported_at}]}], lost_commits[{first_commit, last_commit, found_at,
     what[]}]}`. Keys are only ever added. Amounts of money are numbers in currency units.
 
     Raises:
@@ -42,6 +55,7 @@ def _pool(tx: Transaction, key: str) -> dict[str, Any]:
         "money": {currency: micros / MICROS for currency, micros in quotes.committed_micros(tx, key).items()},
         "rounds": [_round(tx, one) for one in rounds.of_pool(tx, key)],
         "plan": _plan(plans.current(tx, key)),
+        "imports": imports.summaries(tx, key),
     }
 
 
@@ -54,7 +68,7 @@ def _plan(plan: plans.EncoderPlan | None) -> dict[str, Any] | None:
 
 
 def _round(tx: Transaction, current: rounds.Round) -> dict[str, Any]:
-    books = landing.books(tx, current.key)
+    books, newest = landing.books(tx, current.key), landing.foremost(tx, current.key)
     quote, decision = quotes.find(tx, current.key), quotes.decision(tx, current.key)
     return {
         "round": current.key,
@@ -93,4 +107,5 @@ def _round(tx: Transaction, current: rounds.Round) -> dict[str, Any]:
         "tasks_completed": current.tasks_completed,
         "acceptance_rate": current.acceptance_rate,
         "wait_until": current.wait_until,
+        "landing": {name: getattr(newest, name) for name in ("version", "state", "held_for")} if newest else None,
     }

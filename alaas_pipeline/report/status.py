@@ -33,6 +33,12 @@ def _pool(pool: dict[str, Any]) -> str:
                 f"{amount:.2f} {currency} for approved rounds, at most" for currency, amount in pool["money"].items()
             )
         )
+    for one in pool["imports"]:
+        kind = "test set" if one["test_set"] else "labelled before"
+        lines.append(
+            f"  import   {one['key']}: {one['images']:,} images from {one['origin']} ({kind}), {one['quarantined']:,} set aside, "
+            f"{one['imported_at'][:10]}"
+        )
     if pool["rounds"]:
         table = text_table(HEADERS, [_row(entry) for entry in pool["rounds"]])
         lines += ["", *(f"  {line}" for line in table.splitlines())]
@@ -41,6 +47,7 @@ def _pool(pool: dict[str, Any]) -> str:
     newest = pool["rounds"][-1] if pool["rounds"] else None
     if newest and newest["note"] and newest["state"] != "landed":
         lines.append(f"  {newest['round']}: {newest['note']}")
+    lines += [line for entry in pool["rounds"] for line in _held(entry)]
     if newest and newest["state"] == "cloned" and newest["quote"] and not newest["decision"]:
         lines += [
             f"  {newest['round']} waits for a yes to {newest['quote']['images']} images for at most "
@@ -48,6 +55,17 @@ def _pool(pool: dict[str, Any]) -> str:
             f"    alaas-pipeline approve {newest['round']} --quote {newest['quote']['digest']}",
         ]
     return "\n".join(lines)
+
+
+def _held(entry: dict[str, Any]) -> list[str]:
+    """A landed round's later labels that wait; one that has not landed says so in its note."""
+    labels = entry["landing"]
+    if entry["state"] != "landed" or not labels or labels["state"] != "held":
+        return []
+    return [
+        f"  {entry['round']}: version {labels['version']} of its labels waits: {labels['held_for']}",
+        f"    alaas-pipeline accept-labels {entry['round']}, or refuse-labels {entry['round']}",
+    ]
 
 
 def _row(entry: dict[str, Any]) -> tuple[Any, ...]:

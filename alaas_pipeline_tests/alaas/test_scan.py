@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 
 from alaas_pipeline.alaas import scan as scan_module
-from alaas_pipeline.alaas.scan import scan
+from alaas_pipeline.alaas.scan import ManifestReport, scan
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.engine.images import ImageLimits
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import images
+from alaas_pipeline.ledger import facts, images
+from alaas_pipeline.ledger.facts import Facts
 from alaas_pipeline.ledger.images import Counts
 from alaas_pipeline_tests.alaas.stand_ins import WatchedSource, picture, put
 from alaas_pipeline_tests.builders import pool_settings
@@ -179,3 +180,30 @@ def test_what_was_read_before_an_interruption_is_kept(
     source.reads.clear()
     assert service.scan(CATS, source).counts.total == 5
     assert source.reads == ["0004.png"]
+
+
+def test_the_manifest_is_read_at_each_scan_and_no_row_vanishes(service: PoolService, photos: Path) -> None:
+    def known() -> list[Facts]:
+        with service.ledger.transaction() as tx:
+            return sorted((fact for facts_of in facts.of_pool(tx, "cats").values() for fact in facts_of), key=str)
+
+    put(photos, 1, 2, 3)
+    manifest = photos / "manifest.csv"
+    settings = pool_settings(manifest=str(manifest))
+    manifest.write_text("id,group,night\n0001.png,drive 1,yes\n0002.png,,\n0009.png,drive 1,\n")
+    assert service.scan(settings, WatchedSource(photos)).manifest == ManifestReport(3, 2, ["0009.png"], 1)
+    first = [Facts("0001.png", "drive 1", {"night": "yes"}), Facts("0002.png", None, {})]
+    assert known() == first
+    put(photos, 9)
+    assert service.scan(settings, WatchedSource(photos)).manifest == ManifestReport(3, 3, [], 1)
+    assert known() == [*first, Facts("0009.png", "drive 1", {})]
+
+    manifest.write_text("id,group\n0001.png,drive 2\n0001.png,drive 2\n")
+    put(photos, 4)
+    source = WatchedSource(photos)
+    with pytest.raises(UserError, match=r"line 3: .*0001.png. stands twice"):
+        service.scan(settings, source)
+    assert source.reads == []
+    assert len(known()) == 3
+    assert service.scan(CATS, source).manifest is None
+    assert known() == []

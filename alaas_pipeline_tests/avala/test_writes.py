@@ -256,6 +256,14 @@ def test_an_export_is_asked_for_with_the_documented_body(api: respx.MockRouter, 
     assert [orjson.loads(call.request.content) for call in route.calls] == [FULL]
 
 
+def test_an_export_of_a_dataset_is_asked_for_in_the_same_way(api: respx.MockRouter, writes: AvalaWrites) -> None:
+    refusal = httpx.Response(400, json={"slices": ["Unknown field."]})
+    route = api.post("/exports/").mock(side_effect=[refusal, httpx.Response(201, json={"uid": "e1"})])
+    assert writes.create_dataset_export("r1", UID).uid == "e1"
+    sent = [orjson.loads(call.request.content) for call in route.calls]
+    assert sent == [FULL | {"projects": [], "datasets": [UID]}, {"dataset": UID}]
+
+
 @pytest.mark.parametrize(
     "refusal",
     [

@@ -26,6 +26,8 @@ from alaas_pipeline.resources import Encoders
 from alaas_pipeline.store import Store
 from alaas_pipeline_tests.sandbox_process import TEMPLATE_UID, SandboxProcess
 
+# What the pictures of these tests show; the template declares it, so that no class comes as news in a later round.
+LABELS = ("cats", "dogs", "été chaud")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -78,7 +80,7 @@ class World:
     def start_sandbox(self, **settings: Any) -> None:
         """Start the sandbox where the pipeline looks for it."""
         self.home.root.mkdir(exist_ok=True)
-        self.sandbox.start(self.home.sandbox, **{"truth": "subfolder", "pace": 0, **settings})
+        self.sandbox.start(self.home.sandbox, **{"truth": "subfolder", "labels": LABELS, "pace": 0, **settings})
 
     @property
     def service(self) -> PoolService:

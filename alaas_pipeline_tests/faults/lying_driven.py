@@ -44,7 +44,7 @@ from alaas_pipeline.ledger.status import status
 from alaas_pipeline.sandbox.settings import Settings as SandboxSettings
 from alaas_pipeline.sources import FolderSource
 from alaas_pipeline.store import Store
-from alaas_pipeline_tests.end_to_end.world import failure
+from alaas_pipeline_tests.end_to_end.world import LABELS, failure
 from alaas_pipeline_tests.faults.lying_around import Admin, Clock, PlannedCrash, Witness
 from alaas_pipeline_tests.faults.lying_schedule import TIMEOUT_S, Crash, Schedule
 from alaas_pipeline_tests.faults.pipeline import POOL, Pipeline, SmallEncoder
@@ -290,7 +290,9 @@ def serve(state: Path, log: Path, settings: dict[str, Any]) -> None:
     """The life of a sandbox."""
     _to_log(log)
     limits = {"requests_per_minute": BIG, "burst_per_second": BIG, "anonymous_per_minute": BIG}
-    alaas_pipeline.sandbox.server.run(SandboxSettings(state=state, truth="subfolder", **limits, **settings))
+    alaas_pipeline.sandbox.server.run(
+        SandboxSettings(state=state, truth="subfolder", labels=LABELS, **limits, **settings)
+    )
 
 
 def _to_log(path: Path) -> None:

@@ -77,6 +77,7 @@ def _prepared(clock: Clock, root: Path) -> dict[str, Callable[[dict[str, Any], l
     from PIL import Image
 
     from alaas_pipeline.sandbox import server, settings
+    from alaas_pipeline_tests.end_to_end.world import LABELS
     from alaas_pipeline_tests.faults import pipeline, plants
 
     Image.init()
@@ -91,7 +92,7 @@ def _prepared(clock: Clock, root: Path) -> dict[str, Callable[[dict[str, Any], l
     def run_sandbox(order: dict[str, Any], _: list[int]) -> None:
         server.run(
             settings.Settings(
-                state=Path(order["state"]), truth="subfolder", pace=0, requests_per_minute=BIG, burst_per_second=BIG,
+                state=Path(order["state"]), truth="subfolder", labels=LABELS, pace=0, requests_per_minute=BIG, burst_per_second=BIG,
                 anonymous_per_minute=BIG,
             )
         )  # fmt: skip

@@ -68,7 +68,7 @@ def test_a_good_export_lands_whole(tmp_path: Path, packed: bool) -> None:
     ]
     assert (content.records[0].width, content.records[0].height) == (64, 48)
     assert len(content.records[1].annotations) == 3
-    assert content.schema == ["cat", "dog"]
+    assert (content.schema, content.declared) == (["cat", "dog"], True)
     assert content.digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -83,7 +83,7 @@ def test_the_schema_digest_depends_on_names_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("schema", [None, [], [1, 2], "cat"])
 def test_without_a_declared_schema_the_labels_seen_are_it(tmp_path: Path, schema: Any) -> None:
     content = read(tmp_path, document(item("a", "fox"), item("b", "ant"), schema=schema))
-    assert content.schema == ["ant", "fox"]
+    assert (content.schema, content.declared) == (["ant", "fox"], False)
 
 
 DEEP: Any = "x"
@@ -177,7 +177,7 @@ def test_sizes_may_be_untold(tmp_path: Path) -> None:
         (document(item("a", "cat"), version=2), "not known"),
         (document(format="coco"), "not known"),
         (document(items={}), "not known"),
-        (document(project=None), "not known"),
+        (document(project=None, dataset=None), "not known"),
         (b"", "valid JSON"),
         (b"<html>", "valid JSON"),
         (b'{"a": NaN}', r"an object with a \(float\)"),

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from alaas_pipeline.ledger import Transaction, landing, pushes
+from alaas_pipeline.ledger import Transaction, label_names, landing, pushes
 from alaas_pipeline.ledger.landing import Books, Outcome
 from alaas_pipeline_tests.ledger.fill import ROUND, add_images, digest, open_with_picks, outcome
 
@@ -18,11 +18,16 @@ def sent(tx: Transaction) -> list[str]:
 
 
 def land(
-    tx: Transaction, export: str, *outcomes: Outcome, quarantined: list[tuple[str, dict[str, Any]]] | None = None
+    tx: Transaction,
+    export: str,
+    *outcomes: Outcome,
+    quarantined: list[tuple[str, dict[str, Any]]] | None = None,
+    **more: Any,
 ) -> int:
+    given = {"export_uid": f"uid-{export}", "schema": ["label"], **more}
     return landing.record(
-        tx, "cats", ROUND, export_uid=f"uid-{export}", export_digest=export, schema=["label"], schema_digest="s", file="x.json",
-        outcomes=list(outcomes), quarantined=quarantined or [],
+        tx, "cats", ROUND, export_digest=export, schema_digest="s", file="x.json", outcomes=list(outcomes), quarantined=quarantined or [],
+        **given,
     )  # fmt: skip
 
 
@@ -84,3 +89,45 @@ def test_a_round_where_nothing_landed(tx: Transaction) -> None:
         [],
         Books(0, 0, 0, 0),
     )
+
+
+def serving(tx: Transaction) -> list[list[str]]:
+    return [row["labels"] for row in landing.current(tx, ROUND)]
+
+
+def test_the_newest_of_the_versions_that_serve_is_current(tx: Transaction, sent: list[str]) -> None:
+    assert landing.foremost(tx, ROUND) is None
+    assert landing.serving(tx, ROUND) is None
+    land(tx, "e1", outcome("a", "labelled", "cat"))
+    # As rows from before versions had a state.
+    tx.run("UPDATE landings SET state = NULL")
+    land(tx, "e2", outcome("a", "labelled", "dog"), state="held", held_for="1 other labels", differs={"counts": {}})
+    assert (serving(tx), landing.serving(tx, ROUND), landing.books(tx, ROUND).labelled) == ([["cat"]], 1, 1)
+    held = landing.foremost(tx, ROUND)
+    assert held is not None
+    assert (held.version, held.state, held.held_for, held.differs) == (2, "held", "1 other labels", {"counts": {}})
+    assert landing.outcomes(tx, ROUND, 2) == [outcome("a", "labelled", "dog")]
+
+
+def test_a_held_version_gives_way_to_a_later_one_but_not_to_one_without_news(tx: Transaction, sent: list[str]) -> None:
+    land(tx, "e1", outcome("a", "labelled", "cat"))
+    land(tx, "e2", outcome("a", "labelled", "dog"), state="held")
+    land(tx, "e3", outcome("a", "labelled", "dog"), state="same")
+    assert [one.state for one in landing.versions(tx, ROUND)] == ["serves", "held", "same"]
+    assert landing.outcomes(tx, ROUND, 3) == []
+    land(tx, "e4", outcome("a", "labelled", "cat"), outcome("b", "labelled", "cat"))
+    states = [(one.state, one.decided_by) for one in landing.versions(tx, ROUND)]
+    assert states[1] == ("refused", "version 4, which came after it")
+    assert serving(tx) == [["cat"], ["cat"]]
+    # Another export with bytes that were there before is a version of its own: labels may be turned back.
+    assert land(tx, "e1", outcome("a", "labelled", "cat"), export_uid="later") == 5
+    assert serving(tx) == [["cat"]]
+
+
+def test_the_first_landing_accepts_its_names_and_a_held_one_does_not(tx: Transaction, sent: list[str]) -> None:
+    land(tx, "e1", schema=["x"], state="held")
+    assert label_names.accepted(tx, "cats") == set()
+    land(tx, "e2", schema=["cat"])
+    land(tx, "e3", schema=["cow"])
+    assert label_names.accepted(tx, "cats") == {"cat"}
+    assert tx.column("SELECT accepted_by FROM label_names") == ["first landing"]

@@ -1,7 +1,7 @@
 import pytest
 
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import Transaction, journal, rounds
+from alaas_pipeline.ledger import Transaction, journal, landing, rounds
 from alaas_pipeline.ledger.retry import retry
 from alaas_pipeline.ledger.rounds import ALLOWED, ENDED
 from alaas_pipeline_tests.builders import pool_settings
@@ -65,6 +65,19 @@ def test_another_export_is_asked_for_in_place_of_one_that_is_overdue(tx: Transac
     )
     # The next is an operation of its own, and the first is not asked for again.
     assert given_up.spent
+    assert journal.remote_uid(tx, ROUND, "export") is None
+
+
+def test_another_export_is_asked_for_in_place_of_one_whose_labels_wait(tx: Transaction) -> None:
+    settle(tx, "export")
+    landing.record(
+        tx, "cats", ROUND, export_uid="export-1", export_digest="d", schema=["car"], schema_digest="s", file="f", outcomes=[], quarantined=[],
+        state="held", held_for="new: 'car'",
+    )  # fmt: skip
+    put(tx, "needs_person")
+    assert retry(tx, ROUND, "Ada") == "labelled"
+    (version,) = landing.versions(tx, ROUND)
+    assert (version.state, version.decided_by) == ("refused", "Ada, who asked for another export")
     assert journal.remote_uid(tx, ROUND, "export") is None
 
 

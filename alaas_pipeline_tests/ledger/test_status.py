@@ -20,13 +20,13 @@ from alaas_pipeline_tests.ledger.fill import (
 
 # A contract with scripts: keys may be added, never taken away or renamed.
 KEYS = {
-    "": ["pool", "name", "counts", "credits", "money", "rounds", "plan"],
+    "": ["pool", "name", "counts", "credits", "money", "rounds", "plan", "imports"],
     "counts": ["total", "selected", "remaining", "refused", "duplicates", "embedded"],
     "credits": ["granted", "reserved", "spent", "balance", "spendable"],
     "round": [
         "round", "state", "note", "opened_at", "picked", "uploaded", "labelled", "refused", "pending", "quarantined", "credits_spent",
         "quote", "decision", "dataset_uid", "project_uid", "export_uid", "project_status", "tasks_total", "tasks_completed",
-        "acceptance_rate", "wait_until",
+        "acceptance_rate", "wait_until", "landing",
     ],
     "quote": ["digest", "images", "total", "currency"],
     "decision": ["decision", "by", "quote", "at", "allowed_by"],
@@ -80,11 +80,13 @@ def test_the_document_of_a_round_that_landed_and_one_that_is_open(ledger: Ledger
         "quarantined": 1, "credits_spent": 50, "quote": {"digest": quote.digest, "images": 2, "total": 0.15, "currency": "USD"},
         "decision": {"decision": "accepted", "by": "Ada", "quote": quote.digest, "allowed_by": f"the quote {quote.digest}, typed"}, "dataset_uid": "dataset-uid", "project_uid": "clone-uid",
         "export_uid": "export-uid", "project_status": "completed", "tasks_total": 2, "tasks_completed": 2, "acceptance_rate": None, "wait_until": None,
+        "landing": {"version": 1, "state": "serves", "held_for": None},
     }  # fmt: skip
     assert second == {
         "round": "cats.r0002", "state": "selected", "note": None, "picked": ["c"], "uploaded": 0, "labelled": 0, "refused": 0, "pending": 0,
         "quarantined": 0, "credits_spent": 0, "quote": None, "decision": None, "dataset_uid": None, "project_uid": None, "export_uid": None,
         "project_status": None, "tasks_total": None, "tasks_completed": None, "acceptance_rate": None, "wait_until": None,
+        "landing": None,
     }  # fmt: skip
 
 

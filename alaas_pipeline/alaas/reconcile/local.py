@@ -9,7 +9,7 @@ from alaas_pipeline.alaas.embed import lost_parts
 from alaas_pipeline.alaas.reconcile.finding import Finding
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.alaas.tariffs import embed_price
-from alaas_pipeline.ledger import credits, images, landing, losses, rounds
+from alaas_pipeline.ledger import credits, images, imports, landing, losses, rounds
 
 
 def compare_losses(service: PoolService) -> Iterator[Finding]:
@@ -44,13 +44,14 @@ def compare_files(service: PoolService, pool: str) -> Iterator[Finding]:
         says = f"the vectors in {part} are missing or damaged; they are refunded, and the next 'embeddings' makes them again"
         yield Finding("files", pool, says, _forget(service, pool, part))
     with service.ledger.transaction() as tx:
-        files = [(one.key, file) for one in rounds.of_pool(tx, pool) for file in landing.files(tx, one.key)]
+        landed = [*rounds.of_pool(tx, pool), *imports.of_pool(tx, pool)]
+        files = [(one.key, file) for one in landed for file in landing.files(tx, one.key)]
     for key, file in files:
         if not service.store.local(file).is_file():
             yield Finding(
                 "files",
                 key,
-                f"the landed export {file} is missing; its labels stand in the ledger. Restore it from a copy",
+                f"the landed file {file} is missing; its labels stand in the ledger. Restore it from a copy",
             )
 
 

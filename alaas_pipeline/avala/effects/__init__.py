@@ -14,7 +14,7 @@ from alaas_pipeline.avala.client import AvalaClient
 from alaas_pipeline.avala.effects.acting import Acting, NeedsPerson, NothingToAdopt
 from alaas_pipeline.avala.effects.approval import approve
 from alaas_pipeline.avala.effects.dataset import push_dataset
-from alaas_pipeline.avala.effects.export import request_export
+from alaas_pipeline.avala.effects.export import refresh_export, request_export
 from alaas_pipeline.avala.effects.project import clone_project
 from alaas_pipeline.avala.effects.status import change_status
 from alaas_pipeline.avala.models import Dataset, Export, Project
@@ -75,3 +75,7 @@ class AvalaEffects:
     def request_export(self, round_key: str) -> Export:
         """Ask for the export of a finished project; see `effects.export`."""
         return request_export(self._acting, round_key)
+
+    def refresh_export(self, round_key: str) -> Export:
+        """Ask for another export of a landed round; see `effects.export`."""
+        return refresh_export(self._acting, round_key)

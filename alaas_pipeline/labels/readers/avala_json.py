@@ -26,7 +26,8 @@ def recognises(document: Any) -> bool:
         and document.get("format") == FORMAT
         and document.get("version") == VERSION
         and isinstance(document.get("items"), list)
-        and isinstance(document.get("project"), dict)
+        # The export of a whole dataset names no project.
+        and isinstance(document.get("project") or document.get("dataset"), dict)
     )
 
 

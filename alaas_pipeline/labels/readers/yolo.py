@@ -144,7 +144,7 @@ def _read_file(
 ) -> LabelRecord:
     if len(candidates) != 1:
         found = "no image" if not candidates else f"{len(candidates)} images"
-        raise BadRecordError(f"{found} of its name is among those that were sent, so what it is of is open")
+        raise BadRecordError(f"{found} of its name is among the images that are known, so what it is of is open")
     key = usable_key(candidates[0])
     refuse_copies(key, keys)
     size = sizes[key].shown
