@@ -37,6 +37,8 @@ _EXACT: Final = 8_192
 _TARGETS: Final = 16_384
 _STRETCH: Final = 2_048
 _NAMED: Final = 5
+# Outside of these, squares of entries leave the range of float32.
+_SCALES: Final = (1e-15, 1e15)
 
 
 def select(
@@ -131,18 +133,28 @@ def _checked(
     if len(known) != len(ids):
         seen: set[str] = set()
         raise ValueError(f"These ids come twice: {_some([i for i in ids if i in seen or seen.add(i)])}.")
-    bad = [ids[row] for part in geometry.blocks(len(ids), _EXACT) for row in _not_finite(vectors, part)]
+    largest = _largest_entries(vectors)
+    bad = np.flatnonzero(~np.isfinite(largest)).tolist()
     if bad:
-        raise ValueError(f"The vectors of these ids hold NaN or infinity: {_some(bad)}. Embed them again.")
+        raise ValueError(
+            f"The vectors of these ids hold NaN or infinity: {_some([ids[r] for r in bad])}. Embed them again."
+        )
+    extreme = np.flatnonzero((largest > _SCALES[1]) | ((largest > 0) & (largest < _SCALES[0]))).tolist()
+    if extreme:
+        raise ValueError(
+            f"The vectors of these ids are too long or too short to be compared: {_some([ids[r] for r in extreme])}. "
+            "Scale them to unit length."
+        )
     rows = set(selected)
     if rows - known:
         raise ValueError(f"These ids were selected before but have no vector: {_some(sorted(rows - known))}.")
     return rows
 
 
-def _not_finite(vectors: "NDArray[np.floating]", part: slice) -> list[int]:
-    good = np.all(np.isfinite(vectors[part]), axis=1)
-    return (part.start + np.flatnonzero(np.logical_not(good))).tolist()
+def _largest_entries(vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
+    """Size of each row's largest entry; not finite where any entry is not."""
+    parts = [np.abs(vectors[part]).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _some(ids: list[str]) -> str:

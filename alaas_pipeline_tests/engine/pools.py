@@ -11,6 +11,10 @@ def unit(values: np.ndarray) -> np.ndarray:
     return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
 
 
+def noise(count: int, dim: int = 12, seed: int = 0) -> np.ndarray:
+    return unit(np.random.default_rng(seed).normal(size=(count, dim)))
+
+
 def long_tailed(seed: int, count: int = 1200, dim: int = 48, classes: int = 25) -> tuple[np.ndarray, np.ndarray]:
     """A mixture whose classes shrink by a power law, on a direction common to all, as image encoders give."""
     rng = np.random.default_rng(seed)
