@@ -39,11 +39,12 @@ demo-clean: ## Forget the demo: all state under ALAAS_HOME
 ui: $(VENV)/.demo ## Open the Dagster UI, with the local sandbox beside it
 	@$(BIN)/alaas-pipeline ui
 
-# One thread for each test process: they share the cores already.
+# One more process than there are cores, since many tests wait for a server; and one thread for each of them.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 test: export OPENBLAS_NUM_THREADS = 1
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not faults and not clients"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not clients"
 
 faults: export OPENBLAS_NUM_THREADS = 1
 faults: export OMP_NUM_THREADS = 1
