@@ -49,7 +49,8 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
         if landed:
             known = learned(service.ledger, current.pool, until=current.key)
             with service.ledger.transaction() as tx:
-                rows, newest = landing.current(tx, current.key), landing.foremost(tx, current.key)
+                rows, foremost = landing.current(tx, current.key), landing.foremost(tx, current.key)
+                serving = landing.serving(tx, current.key)
             points = curve_points(service, known, current.pool)
             at_random = points[-1].random_classes if points else None
             found = Counter(label for row in rows for label in row["labels"])
@@ -62,7 +63,8 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                     "refused": landed.books.refused,
                     "pending": landed.books.pending,
                     "set_aside": len(landed.quarantined),
-                    **_version(newest),
+                    "version": serving,
+                    **_version(foremost),
                     "classes": dg.MetadataValue.md(markdown_table(CLASS_HEADERS, class_rows(found))),
                     "classes_found_so_far": known.classes[-1] if known.classes else 0,
                     "images_labelled_so_far": known.labelled[-1] if known.labelled else 0,
@@ -93,15 +95,13 @@ def _classes(rows: Sequence[Mapping[str, Any]]) -> int:
     return len({label for row in rows for label in row["labels"]})
 
 
-def _version(newest: Version | None) -> dict[str, Any]:
-    """The version that serves or, while one waits for a person, that one; with how it differs."""
-    if newest is None:
+def _version(foremost: Version | None) -> dict[str, Any]:
+    """How the version that waits for a person differs from the one that serves; without any, how that one differed."""
+    if foremost is None:
         return {}
-    differs = newest.differs or {}
+    differs, held = foremost.differs or {}, foremost.state == "held"
     return {
-        "version": newest.version,
-        "version_state": newest.state,
-        **({"held_for": newest.held_for} if newest.state == "held" and newest.held_for else {}),
+        **({"held_version": foremost.version, "held_for": foremost.held_for or ""} if held else {}),
         **({"label_names": differs["names"]} if differs.get("names") else {}),
         **({"differs": table(differs["changes"])} if differs.get("changes") else {}),
     }

@@ -121,7 +121,7 @@ def test_a_changed_label_waits_for_a_person(here: Bench, instance: dg.DagsterIns
     )  # fmt: skip
     assert run.success, failure(run)
     (event,) = run.asset_materializations_for_node(f"{here.pool}__labels")
-    assert (event.metadata["version"].value, event.metadata["version_state"].value) == (2, "held")
+    assert (event.metadata["version"].value, event.metadata["held_version"].value) == (1, 2)
     (row,) = event.metadata["differs"].value.records  # type: ignore[union-attr]
     assert (row.data["what"], row.data["before"], row.data["after"]) == ("other labels", "cat", "dog")
 
