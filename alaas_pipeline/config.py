@@ -77,6 +77,16 @@ class Approval(Limits):
         return self
 
 
+class PoolAims(_Strict):
+    """What picks have to keep to beside the strategy; `must` and `never` are files with the path of an image in each line."""
+
+    must: str | None = Field(default=None, examples=["must.txt"])
+    never: str | None = Field(default=None, examples=["never.txt"])
+    caps: dict[str, Positive] = Field(default={}, examples=["{group: 5}"])
+    min_distance: float = Field(default=0.0, ge=0, le=2, examples=[0.2])
+    skip_near_duplicates: bool = Field(default=False, strict=True, examples=["true"])
+
+
 class PoolSettings(_Strict):
     """One pool as `pools.yaml` declares it."""
 
@@ -86,6 +96,7 @@ class PoolSettings(_Strict):
     manifest: str | None = Field(default=None, examples=["photos/cats.csv"])
     encoder: str = Field(default="efficientnet-lite0", examples=["ViT-B-32/laion2b_s34b_b79k"])
     strategy: Literal["coverage", "explore"] = Field(default="coverage", examples=["coverage"])
+    aims: PoolAims = PoolAims()
     images_per_round: Positive = Field(examples=[50])
     tariff: Literal["per-candidate", "pool-percent"] = Field(default="per-candidate", examples=["per-candidate"])
     credit_grant: int = Field(default=10_000, ge=0, strict=True, examples=[10_000])
@@ -261,7 +272,9 @@ def _resolve_paths(pool: PoolSettings, path: Path) -> PoolSettings:
         return place if "://" in place else str((path.parent / os.path.expanduser(place)).resolve())
 
     manifest = pool.manifest and resolved(pool.manifest)
-    return pool.model_copy(update={"source": resolved(pool.source), "manifest": manifest})
+    lists = {name: place and resolved(place) for name, place in (("must", pool.aims.must), ("never", pool.aims.never))}
+    aims = pool.aims.model_copy(update=lists)
+    return pool.model_copy(update={"source": resolved(pool.source), "manifest": manifest, "aims": aims})
 
 
 def _clashes(pools: list[PoolSettings]) -> list[str]:

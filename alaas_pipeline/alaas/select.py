@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alaas_pipeline.alaas.aims import aims_of
 from alaas_pipeline.alaas.embed import LOCK_S, check_embeddings, read_vectors
 from alaas_pipeline.alaas.tariffs import select_price, select_prices
 from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.engine.aims import Aims
 from alaas_pipeline.engine.select import Pick, PoolExhausted
 from alaas_pipeline.engine.select import select as engine_select
 from alaas_pipeline.errors import UserError
@@ -108,6 +110,8 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
     with ledger.transaction() as tx:
         encoder_id = pools.encoder_id(tx, pool)
         earlier, barred = images.selected(tx, pool), set(images.not_pickable(tx, pool))
+        aims, never = aims_of(tx, pool, settings.aims, set(digests) - set(earlier) - barred)
+        barred |= never
         left = sorted(set(digests) - set(earlier) - barred)
         if not left:
             rounds.advance(tx, round_key, "exhausted", "pool_exhausted: every image was selected")
@@ -120,7 +124,7 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
         gates.record(tx, Gate(operation, "selection", pool, round_key, wanted, low, high, most, allowed))
     assert encoder_id is not None
     try:
-        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left))
+        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims)
     except BaseException:
         with ledger.transaction() as tx:
             credits.void_open(tx, pool, f"select:{round_key}:", "selection failed")
@@ -134,6 +138,7 @@ def _pick(
     encoder_id: str,
     embedded: tuple[list[str], np.ndarray],
     images_by_state: tuple[list[str], set[str], list[str]],
+    aims: Aims,
 ) -> list[PickedImage]:
     round_key, pool, settings = current.key, current.pool, current.settings
     (digests, vectors), (earlier, barred, left) = embedded, images_by_state
@@ -143,18 +148,24 @@ def _pick(
     control = _draw(left, min(split.control, len(left)), round_key)
     picks: list[PickedImage] = []
     metrics: dict[str, float] = {}
+    left_nothing = ""
     try:
         found = engine_select(
             digests, vectors, split.representatives, strategy=settings.strategy, max_outliers=split.outliers,
-            selected=[*earlier, *control], excluded=barred - set(earlier),
+            selected=[*earlier, *control], excluded=barred - set(earlier), aims=aims,
         )  # fmt: skip
         picks, metrics = _picked([*found.representatives, *found.outliers]), found.metrics
-    except PoolExhausted:
-        log.info("%s: the random draw took the last images", round_key)
+    except PoolExhausted as error:
+        left_nothing = str(error)
     picks += [
         PickedImage(digest, "control", 0.0, 0, None, None, "Drawn at random, to measure the gain of selecting.")
         for digest in control
     ]
+    if not picks:
+        with ledger.transaction() as tx:
+            rounds.advance(tx, round_key, "exhausted", f"pool_exhausted: {left_nothing}")
+            credits.void_open(tx, pool, f"select:{round_key}:", "nothing was left to pick")
+        return []
     with ledger.transaction() as tx:
         # First of all: a round that was refused meanwhile takes no picks, and its reservation is gone.
         rounds.advance(tx, round_key, "selected")

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alaas_pipeline.engine.aims import Aims, Cap
     from alaas_pipeline.engine.duplicates import near_duplicates
     from alaas_pipeline.engine.encoder import DEFAULT_ENCODER, Encoder, load_encoder
     from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_ENCODER",
     "STRATEGIES",
+    "Aims",
+    "Cap",
     "Encoder",
     "Pick",
     "PoolExhausted",
@@ -29,6 +32,8 @@ __all__ = [
 
 _HOMES = {
     "near_duplicates": "duplicates",
+    "Aims": "aims",
+    "Cap": "aims",
     "DEFAULT_ENCODER": "encoder",
     "Encoder": "encoder",
     "load_encoder": "encoder",

@@ -23,6 +23,7 @@ def representatives(
     earlier: "NDArray[np.intp]",
     chosen: "NDArray[np.intp]",
     gains: list[float],
+    must: int = 0,
 ) -> list[Pick]:
     """Describes representatives.
 
@@ -32,6 +33,7 @@ def representatives(
         earlier: Picks of earlier rounds.
         chosen: This round's picks, in picking order.
         gains: The share of coverage that each adds.
+        must: How many of them, the first ones, were asked for by name.
 
     Returns:
         One pick for each chosen row, in the same order.
@@ -48,6 +50,7 @@ def representatives(
             int(covers[place]),
             None if near is None else names[near[0]],
             None if near is None else near[1],
+            must=place < must,
         )
         for place, (row, near) in enumerate(zip(chosen.tolist(), before, strict=True))
     ]

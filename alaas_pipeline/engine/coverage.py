@@ -15,6 +15,7 @@ gains are sums of integers below 2**53: the same on every machine, so ties are t
 lower id.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,7 @@ def pick(
     weights: "NDArray[np.float64]",
     covered: "NDArray[np.int16]",
     count: int,
+    close: "Callable[[int], NDArray[np.bool_]] | None" = None,
 ) -> list[tuple[int, float]]:
     """Chooses rows that cover the targets best.
 
@@ -125,17 +127,28 @@ def pick(
         weights: One positive integer a target.
         covered: What earlier picks reach already, per target.
         count: How many rows to choose, at most all of them.
+        close: Told of each pick, says which rows may not be picked any more; no exchanges are tried then.
 
     Returns:
-        Pairs of row and gain in greedy order; a gain is the share (0 to 1) of all weight times `FULL`.
+        Pairs of row and gain in greedy order; a gain is the share (0 to 1) of all weight times `FULL`. Fewer than
+        `count` where `close` leaves no more.
     """
-    ranked = _greedy(similarity, weights, covered, count)
-    if count <= _SWAP_LIMIT and count < len(similarity):
+    ranked = _greedy(similarity, weights, covered, count, close)
+    if close is None and count <= _SWAP_LIMIT and count < len(similarity):
         chosen = sorted(_swapped(similarity, weights, covered, [row for row, _ in ranked]))
         again = _greedy(similarity[chosen], weights, covered, count)
         ranked = [(chosen[place], gain) for place, gain in again]
     whole = FULL * float(weights.sum())
     return [(row, gain / whole) for row, gain in ranked]
+
+
+def gains(similarity: "NDArray[np.int16]", weights: "NDArray[np.float64]", covered: "NDArray[np.int16]") -> list[float]:
+    """Says what each row adds when they are picked in this order, as `pick` does of those that it chooses."""
+    whole, told = FULL * float(weights.sum()), []
+    for row in range(len(similarity)):
+        told.append(float(_gains(similarity, np.array([row]), weights, covered)[0]) / whole)
+        covered = np.maximum(covered, similarity[row])
+    return told
 
 
 def _gains(
@@ -158,6 +171,7 @@ def _greedy(
     weights: "NDArray[np.float64]",
     covered: "NDArray[np.int16]",
     count: int,
+    close: "Callable[[int], NDArray[np.bool_]] | None" = None,
 ) -> list[tuple[int, float]]:
     """Lazy greedy (Minoux 1978): a gain never grows, so old gains bound new ones and few are recomputed."""
     covered = covered.copy()
@@ -165,6 +179,8 @@ def _greedy(
     fresh = np.ones(len(similarity), bool)
     picks: list[tuple[int, float]] = []
     for _ in range(count):
+        if bound.max() < 0:
+            break
         batch = 64
         while True:
             best = int(np.where(fresh, bound, -1).argmax())
@@ -178,6 +194,8 @@ def _greedy(
         picks.append((best, float(bound[best])))
         covered = np.maximum(covered, similarity[best])
         bound[best] = -1
+        if close is not None:
+            bound[close(best)] = -1
         fresh = bound == 0
     return picks
 

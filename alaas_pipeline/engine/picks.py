@@ -18,7 +18,7 @@ class Pick:
 
     Attributes:
         id: The image's id.
-        kind: "representative" or "outlier".
+        kind: "representative", "outlier", or "must" for an image that was asked for by name.
         gain: For a representative, the share (0 to 1) of the weighted coverage that it adds to all picks
             before it; for an outlier, how many robust standard deviations its distance lies above the median.
         covers: Images, neither selected nor excluded from the count, whose nearest pick it is once the
@@ -57,10 +57,14 @@ class Selection:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def representative(id: str, gain: float, covers: int, nearest: str | None, distance: float | None) -> Pick:
-    """Makes a representative with its reason."""
+def representative(
+    id: str, gain: float, covers: int, nearest: str | None, distance: float | None, *, must: bool = False
+) -> Pick:
+    """Makes a representative with its reason; `must` if it was asked for by name."""
     what = f"Newly represents {_images(covers)}" if covers else "Represents only itself"
     where = "no earlier pick" if distance is None else f"nearest earlier pick is {distance:.2f} away"
+    if must:
+        return Pick(id, "must", gain, covers, nearest, distance, f"It was asked for. {what}; {where}.")
     return Pick(id, "representative", gain, covers, nearest, distance, f"{what}; {where}.")
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alaas_pipeline.engine import account, coverage, geometry, outliers
+from alaas_pipeline.engine.aims import Aims, Room
 from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def select(
     selected: Collection[str] = (),
     excluded: Collection[str] = (),
     max_outliers: int | None = None,
+    aims: Aims | None = None,
 ) -> Selection:
     """Picks the images most worth labelling.
 
@@ -62,6 +64,8 @@ def select(
         excluded: Ids never to return, such as images that the platform refuses. Ids unknown to the pool are
             ignored here.
         max_outliers: For "explore", the most outliers to return instead of ceil(0.2 k).
+        aims: What the picks have to keep to beside the strategy. With caps or a least distance there may be fewer than
+            `k`, although candidates are left.
 
     Returns:
         Representatives in picking order, any beginning of which is a good shorter list; outliers; metrics.
@@ -71,6 +75,7 @@ def select(
         PoolExhausted: No candidate is left.
     """
     rows = _checked(ids, vectors, k, strategy, selected, max_outliers)
+    aims = aims or Aims()
     order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
     names = [ids[row] for row in order]
     barred = set(excluded)
@@ -85,16 +90,23 @@ def select(
     log.info("Selecting %s of %s images, %s selected before.", f"{k:,}", f"{len(free):,}", f"{len(earlier):,}")
     space = geometry.fit(vectors, np.array(order, np.intp))
     plan = _plan(space, names, free, earlier)
-    chosen, gains = _representatives(space, plan, earlier, k)
+    room = Room(space, names, earlier, aims)
+    must = _must(aims, names, rows, barred, k)
+    chosen, gains = _representatives(space, plan, earlier, k, must, room)
+    if not len(chosen):
+        raise PoolExhausted(
+            f"Nothing is left to pick: the aims rule out all of {len(free):,} images. Raise a cap, or lower the least distance."
+        )
     taken = np.concatenate([earlier, chosen])
     found: list[outliers.Outlier] = []
     usual = 0.0
     if strategy == "explore":
         limit = math.ceil(OUTLIER_SHARE * k) if max_outliers is None else max_outliers
         left = np.setdiff1d(free, chosen)
-        found, usual = outliers.find_outliers(space, plan.targets, left, taken, limit)
+        found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit)
+        found = [one for one in found if _still(room, one.row)]
     selection = Selection(
-        representatives=account.representatives(space, names, earlier, chosen, gains),
+        representatives=account.representatives(space, names, earlier, chosen, gains, len(must)),
         outliers=account.edge_cases(space, names, taken, found, usual),
         metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
     )
@@ -186,26 +198,67 @@ def _plan(space: geometry.Geometry, names: list[str], free: "NDArray[np.intp]", 
     return _Plan(targets, queue, copies)
 
 
+def _must(aims: Aims, names: list[str], selected: set[str], barred: set[str], k: int) -> list[int]:
+    """Rows of the images that are asked for by name, in that order, at most k."""
+    wanted = [name for name in dict.fromkeys(aims.must) if name not in selected]
+    row_of = {name: row for row, name in enumerate(names)}
+    unknown = [name for name in wanted if name not in row_of]
+    if unknown:
+        raise ValueError(f"These ids must be picked but have no vector: {_some(unknown)}.")
+    if contrary := [name for name in wanted if name in barred]:
+        raise ValueError(f"These ids must be picked and are excluded at once: {_some(contrary)}.")
+    return [row_of[name] for name in wanted[:k]]
+
+
+def _still(room: Room, row: int) -> bool:
+    """Take a row if there is room for it, and say whether there was."""
+    if not room.open(np.array([row], np.intp))[0]:
+        return False
+    room.take(row)
+    return True
+
+
 def _representatives(
-    space: geometry.Geometry, plan: _Plan, earlier: "NDArray[np.intp]", k: int
+    space: geometry.Geometry, plan: _Plan, earlier: "NDArray[np.intp]", k: int, must: list[int], room: Room
 ) -> "tuple[NDArray[np.intp], list[float]]":
     targets, queue = plan.targets, plan.queue
     weights = coverage.target_weights(space, targets)
     kernel = coverage.Kernel.of(space, coverage.squared_width(space, targets, len(earlier) + k))
     covered = kernel.covered(space, targets, earlier)
-    chosen: list[int] = []
+    chosen: list[int] = list(must)
     gains: list[float] = []
+    if must:
+        similarity = kernel.matrix(space, np.array(must, np.intp), targets)
+        gains = coverage.gains(similarity, weights, covered)
+        covered = np.maximum(covered, similarity.max(axis=0))
+        for row in must:
+            room.take(row)
+    queue = queue[room.open(queue)]
     while len(chosen) < k and len(queue):
         candidates = np.sort(queue[:_EXACT])
         count = min(k - len(chosen), len(candidates), _STRETCH if len(queue) > _EXACT else _EXACT)
         similarity = kernel.matrix(space, candidates, targets)
-        picked = coverage.pick(similarity, weights, covered, count)
+
+        def close(row: int, candidates: "NDArray[np.intp]" = candidates) -> "NDArray[np.bool_]":
+            room.take(int(candidates[row]))
+            return ~room.open(candidates)
+
+        picked = coverage.pick(similarity, weights, covered, count, close if room.limited else None)
         rows = [row for row, _ in picked]
         chosen += candidates[rows].tolist()
         gains += [gain for _, gain in picked]
         covered = np.maximum(covered, similarity[rows].max(axis=0))
         queue = queue[~np.isin(queue, candidates[rows])]
-    copies = plan.copies[: k - len(chosen)].tolist()
+        queue = queue[room.open(queue)]
+    if not room.limited:
+        for row in chosen[len(must) :]:
+            room.take(row)
+    copies: list[int] = []
+    for row in plan.copies.tolist():
+        if len(chosen) + len(copies) == k:
+            break
+        if _still(room, row):
+            copies.append(row)
     return np.array(chosen + copies, np.intp), gains + [0.0] * len(copies)
 
 

@@ -157,6 +157,20 @@ def selected(tx: Transaction, pool: str) -> list[str]:
     )  # fmt: skip
 
 
+def digests_by_path(tx: Transaction, pool: str) -> dict[str, str]:
+    """Return path -> digest of every file that stands in the source now and could be read."""
+    rows = tx.rows(
+        "SELECT path, digest FROM image_files WHERE pool = ? AND gone_at IS NULL AND digest IS NOT NULL", pool
+    )
+    return {row["path"]: row["digest"] for row in rows}
+
+
+def near_groups(tx: Transaction, pool: str) -> dict[str, str]:
+    """Return digest -> the digest that stands for its near duplicates, its own where it has none."""
+    rows = tx.rows("SELECT digest, coalesce(near_duplicate_of, digest) AS leader FROM images WHERE pool = ?", pool)
+    return {row["digest"]: row["leader"] for row in rows}
+
+
 def ids(tx: Transaction, pool: str) -> dict[str, str]:
     """Return digest -> image id for the whole pool."""
     return {
