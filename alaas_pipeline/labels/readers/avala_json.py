@@ -27,7 +27,7 @@ def recognises(document: Any) -> bool:
         and document.get("version") == VERSION
         and isinstance(document.get("items"), list)
         # The export of a whole dataset names no project.
-        and isinstance(document.get("project") or document.get("dataset"), dict)
+        and any(isinstance(document.get(name), dict) for name in ("project", "dataset"))
     )
 
 
