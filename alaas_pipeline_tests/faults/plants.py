@@ -13,10 +13,10 @@ def careless() -> None:
     """Forget a clone that was begun, and name it anew in each process: what was sent is not looked for, and is sent again."""
     intend, name = journal.intend, project.name_of
 
-    def forgetful(tx: Transaction, pool: str, round_key: str, kind: str, *what: Any) -> Effect:
+    def forgetful(tx: Transaction, pool: str, round_key: str, kind: str, *what: Any, **more: Any) -> Effect:
         if kind == "clone":
             tx.run("DELETE FROM effects WHERE round = ? AND kind = 'clone' AND state = 'intended'", round_key)
-        return intend(tx, pool, round_key, kind, *what)
+        return intend(tx, pool, round_key, kind, *what, **more)
 
     journal.intend = forgetful
     project.name_of = lambda tx, round_key: f"{name(tx, round_key)}-{os.getpid()}"
