@@ -4,6 +4,15 @@ from collections import Counter, defaultdict
 
 import pytest
 
+# Folders whose tests take long. They are begun first, so that no process is left with one of them at the end.
+LONG = ("faults", "end_to_end")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that take long first; within their folders tests keep their order."""
+    items.sort(key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG))
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have recorded as `shown`, and the sums of what they `counted: ...`, from whatever process they ran in."""
