@@ -44,12 +44,12 @@ WORKERS = $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 test: export OPENBLAS_NUM_THREADS = 1
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## Run the tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m "not faults and not clients"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not faults and not clients"
 
 faults: export OPENBLAS_NUM_THREADS = 1
 faults: export OMP_NUM_THREADS = 1
 faults: $(VENV)/.dev ## Kill it anywhere, lie to it, load it: the long sweeps
-	@$(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk 1 -m faults
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m faults
 
 clients: $(VENV)/.dev ## The official client uploads through a private CA
 	@$(BIN)/python -m pytest -m clients

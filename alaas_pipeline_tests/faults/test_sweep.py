@@ -30,10 +30,10 @@ RECORDED = {
 PARTS = 24
 # Parts that together kill in every kind of place. A kill after a commit uses up a point of its round, of which there are three.
 SOME = (
-    ("unsent", "late", "uncommitted", "made"),
+    ("late", "uncommitted", "made"),
     ("processed", "committed"),
-    # Before a commit nothing is different yet, and after its line in the log everything is.
-    pytest.param(("before", "logged"), marks=pytest.mark.faults),
+    # Before a request or a commit nothing is different yet, and after a commit's line in the log everything is.
+    pytest.param(("unsent", "before", "logged"), marks=pytest.mark.faults),
 )
 
 
