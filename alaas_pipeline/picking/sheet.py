@@ -7,6 +7,7 @@ from html import escape
 from importlib import resources
 
 from alaas_pipeline.engine.picks import Pick, Selection
+from alaas_pipeline.report.html import whole_page
 from alaas_pipeline.report.tables import one_line, show
 
 _STYLE = """
@@ -56,24 +57,15 @@ def pick_sheet(sheet: Sheet) -> str:
     ]
     cards = "".join(f"<div><dt>{_text(name)}</dt><dd>{value}</dd></div>" for name, value in figures)
     lead = f"{len(picks):,} of {sheet.images:,} images, picked by {sheet.strategy} with {sheet.encoder_id}."
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-            "img-src data:; style-src 'unsafe-inline'\">",
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>{_text(sheet.folder)} - picks</title>",
-            f"<style>\n{style}{_STYLE}</style>\n</head>\n<body>\n<main>",
-            f'<header><p class="kicker">Images worth labelling</p><h1>{_text(sheet.folder)}</h1>',
-            f'<p class="lead">{_text(lead)}</p></header>',
-            f'<dl class="figures">{cards}</dl>',
-            *_cards(sheet, picks),
-            *_bad(sheet.bad),
-            "<footer>Made by alaas-pipeline. This file holds everything it shows and loads nothing.</footer>",
-            "</main>\n</body>\n</html>\n",
-        ]
-    )
+    body = [
+        f'<header><p class="kicker">Images worth labelling</p><h1>{_text(sheet.folder)}</h1>',
+        f'<p class="lead">{_text(lead)}</p></header>',
+        f'<dl class="figures">{cards}</dl>',
+        *_cards(sheet, picks),
+        *_bad(sheet.bad),
+        "<footer>Made by alaas-pipeline. This file holds everything it shows and loads nothing.</footer>",
+    ]
+    return whole_page(f"{_text(sheet.folder)} - picks", f"{style}{_STYLE}", body)
 
 
 def _cards(sheet: Sheet, picks: Sequence[Pick]) -> list[str]:

@@ -125,6 +125,17 @@ def pool_report(report: PoolReport) -> str:
         f"<footer>Made on {report.made_at:%-d %B %Y at %H:%M %Z} by alaas-pipeline. ",
         "This file holds everything it shows and loads nothing.</footer>",
     ]
+    return whole_page(f"{name} - label loop report", style, body)
+
+
+def whole_page(title: str, style: str, body: Sequence[str]) -> str:
+    """Return a page that loads nothing.
+
+    Args:
+        title: escaped.
+        style: CSS.
+        body: HTML, its texts escaped.
+    """
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -132,7 +143,7 @@ def pool_report(report: PoolReport) -> str:
             "img-src data:; style-src 'unsafe-inline'\">",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{name} - label loop report</title>",
+            f"<title>{title}</title>",
             f"<style>\n{style}</style>\n</head>\n<body>\n<main>",
             *body,
             "</main>\n</body>\n</html>\n",

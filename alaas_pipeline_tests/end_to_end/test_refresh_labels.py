@@ -1,11 +1,9 @@
 """Labels that change after a round has landed, and names of labels that nobody accepted; people work on the sandbox behind our back."""
 
 import json
-from collections.abc import Iterator
 
 import dagster as dg
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from alaas_pipeline.assets.common import rounds_of
@@ -17,28 +15,7 @@ from alaas_pipeline.labels.refresh import Refreshed, refresh
 from alaas_pipeline.ledger import label_names, landing
 from alaas_pipeline.ledger.landing import Version
 from alaas_pipeline_tests.bench import Bench
-from alaas_pipeline_tests.builders import pool_entry
 from alaas_pipeline_tests.end_to_end.world import QUIET, failure
-
-
-@pytest.fixture
-def here(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A pool that the command line and Dagster find as the installation's own."""
-    path = bench.home.root.parent / "pools.yaml"
-    entry = pool_entry(name=bench.pool, key=bench.pool, source=str(bench.home.root.parent))
-    path.write_text(yaml.safe_dump({"pools": [entry]}), encoding="utf-8")
-    for name in ("AVALA_API_KEY", "AVALA_BASE_URL", "ALAAS_SANDBOX_KEY", "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ALAAS_HOME", str(bench.home.root))
-    monkeypatch.setenv("ALAAS_POOLS", str(path))
-    monkeypatch.setenv("ALAAS_SANDBOX_URL", bench.sandbox.base_url)
-    return bench
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 def correct(bench: Bench, key: str, *labels: str | None) -> None:

@@ -1,11 +1,8 @@
 """What a person can say about a round and its books: on the command line, from the Launchpad, and by an asset's config."""
 
 import json
-from collections.abc import Iterator
 
 import dagster as dg
-import pytest
-import yaml
 from typer.testing import CliRunner
 
 from alaas_pipeline.assets.common import rounds_of
@@ -13,30 +10,9 @@ from alaas_pipeline.automation.jobs import job_name
 from alaas_pipeline.cli import app
 from alaas_pipeline.definitions import build_defs
 from alaas_pipeline_tests.bench import Bench
-from alaas_pipeline_tests.builders import pool_entry
 from alaas_pipeline_tests.end_to_end.world import QUIET, complaint, failure
 
 AGREED = "Ledger, Avala and files agree. Nothing is to be done."
-
-
-@pytest.fixture
-def here(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A pool that the command line and Dagster find as the installation's own."""
-    path = bench.home.root.parent / "pools.yaml"
-    entry = pool_entry(name=bench.pool, key=bench.pool, source=str(bench.home.root.parent))
-    path.write_text(yaml.safe_dump({"pools": [entry]}), encoding="utf-8")
-    for name in ("AVALA_API_KEY", "AVALA_BASE_URL", "ALAAS_SANDBOX_KEY", "DAGSTER_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("ALAAS_HOME", str(bench.home.root))
-    monkeypatch.setenv("ALAAS_POOLS", str(path))
-    monkeypatch.setenv("ALAAS_SANDBOX_URL", bench.sandbox.base_url)
-    return bench
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 def says(*words: str, status: int = 0) -> str:
