@@ -76,7 +76,7 @@ def select(
     """
     rows = _checked(ids, vectors, k, strategy, selected, max_outliers)
     aims = aims or Aims()
-    order = sorted(range(len(ids)), key=lambda row: ids[row].encode())
+    order = sorted(range(len(ids)), key=lambda row: _bytes(ids[row]))
     names = [ids[row] for row in order]
     barred = set(excluded)
     earlier = np.array([place for place, name in enumerate(names) if name in rows], np.intp)
@@ -169,6 +169,11 @@ def _largest_entries(vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
     return np.concatenate(parts).astype(np.float64)
 
 
+def _bytes(name: str) -> bytes:
+    """An id as bytes; names of files that are no text have lone surrogates."""
+    return name.encode(errors="surrogatepass")
+
+
 def _some(ids: list[str]) -> str:
     more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
     return ", ".join(ids[:_NAMED]) + more
@@ -191,7 +196,7 @@ def _plan(space: geometry.Geometry, names: list[str], free: "NDArray[np.intp]", 
     copies = np.setdiff1d(free, queue)
     if len(targets) > _EXACT:
         keys = np.array(
-            [int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") for name in names], np.uint64
+            [int.from_bytes(hashlib.blake2b(_bytes(name), digest_size=8).digest(), "big") for name in names], np.uint64
         )
         targets = np.sort(targets[np.argsort(keys[targets], kind="stable")[:_TARGETS]])
         queue = queue[np.argsort(keys[queue], kind="stable")]

@@ -93,7 +93,11 @@ def embed_folder(folder: Path, spec: str, home: Home, load: Callable[[str], Enco
     bad = look.bad | {path: work.refused[digest] for path, digest in look.digests.items() if digest in work.refused}
     first = {path: digest for digest, path in look.first.items() if digest in work.vectors}
     if not first:
-        more = f"; of {len(bad):,} files none can be used, the first: {next(iter(bad.values()))}" if bad else ""
+        more = (
+            f"; of {len(bad):,} files none can be used, the first: {next(iter(bad.values())).rstrip('.')}"
+            if bad
+            else ""
+        )
         raise UserError(f"The folder {folder} holds no image{more}. Give a folder with images.")
     paths = sorted(first)
     return Images(

@@ -271,3 +271,9 @@ def test_impossible_requests_are_refused(strategy: str) -> None:
         choose(strategy, [], np.empty((0, 4)), 2)
     assert len(choose(strategy, ids, vectors, 2, excluded=["unknown"]).representatives) == 2
     assert issubclass(PoolExhausted, UserError)
+
+
+@every_strategy
+def test_ids_that_are_no_text_are_ids_all_the_same(strategy: str) -> None:
+    ids = ["a\udcff", *names(19)]
+    assert set(ids) == set(everything(choose(strategy, ids, noise(20), 20)))

@@ -14,10 +14,12 @@ from alaas_pipeline.labels import import_labels
 from alaas_pipeline.labels.import_labels import Imported, Importer
 from alaas_pipeline.ledger import Ledger, images, imports, landing, pools, rounds
 from alaas_pipeline.store import Store
+from alaas_pipeline_tests.bench import empty_ledger
 from alaas_pipeline_tests.builders import pool_settings
 from alaas_pipeline_tests.labels.files import LAYOUTS, Box, Image, avala, coco, yolo, zipped
 from alaas_pipeline_tests.ledger.fill import digest, file_row, image_row, open_with_picks
 
+__all__ = ["empty_ledger"]
 SIZE = {"width": 100, "height": 80, "shown_width": 100, "shown_height": 80}
 KEY = "cats.i0001"
 
@@ -41,14 +43,6 @@ def importer(empty_ledger: Path, tmp_path: Path) -> Importer:
         images.record_scan(tx, "cats", found, [*rows, refused], [])
         images.record_scan(tx, "cats", [], [], ["gone.jpg"])
     return Importer(ledger, Store(str(tmp_path / "files")), tmp_path / "locks", pool_settings(), "ada")
-
-
-@pytest.fixture(scope="session")
-def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ledger") / "ledger.duckdb"
-    with Ledger(path).transaction():
-        pass
-    return path
 
 
 def written(importer: Importer, content: bytes, name: str = "labels.bin") -> Path:
