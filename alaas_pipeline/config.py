@@ -95,7 +95,7 @@ class PoolSettings(_Strict):
     source: str = Field(min_length=1, examples=["photos/cats"])
     manifest: str | None = Field(default=None, examples=["photos/cats.csv"])
     encoder: str = Field(default="efficientnet-lite0", examples=["ViT-B-32/laion2b_s34b_b79k"])
-    strategy: Literal["coverage", "explore"] = Field(default="coverage", examples=["coverage"])
+    strategy: Literal["coverage", "explore", "adaptive"] = Field(default="adaptive", examples=["adaptive"])
     aims: PoolAims = PoolAims()
     images_per_round: Positive = Field(examples=[50])
     tariff: Literal["per-candidate", "pool-percent"] = Field(default="per-candidate", examples=["per-candidate"])

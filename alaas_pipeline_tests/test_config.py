@@ -87,7 +87,7 @@ pools:
     assert cats.approval.max_money_per_round == Decimal("2.5")
     assert (dogs.key, dogs.source) == ("hounds", str(folder / "dogs"))
     assert (dogs.encoder, dogs.strategy, dogs.tariff, dogs.credit_grant) == (
-        "efficientnet-lite0", "coverage", "per-candidate", 10_000,
+        "efficientnet-lite0", "adaptive", "per-candidate", 10_000,
     )  # fmt: skip
     assert (dogs.approval.policy, dogs.currency, dogs.control_share) == ("manual", "USD", 0.0)
     assert settings.pool("hounds") is settings.pool("Dogs") is dogs
@@ -137,7 +137,7 @@ def test_settings_survive_being_kept_with_a_round() -> None:
         ({"image_per_round": 3}, "image_per_round", "is not known. Did you mean 'images_per_round'?"),
         ({"zzz": 3}, "zzz", "Known fields are: name, key, source"),
         ({"platform": "avalla"}, "platform", "'sandbox' or 'avala', got 'avalla'"),
-        ({"strategy": "random"}, "strategy", "'coverage' or 'explore', got 'random'"),
+        ({"strategy": "random"}, "strategy", "'coverage', 'explore' or 'adaptive', got 'random'"),
         ({"tariff": "free"}, "tariff", "'per-candidate' or 'pool-percent', got 'free'"),
         ({"encoder": "clip"}, "encoder", "is not an encoder; use efficientnet-lite0, NAME/PRETRAINED"),
         ({"currency": "usd"}, "currency", "got 'usd'. Write for example 'currency: USD'."),

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from alaas_pipeline.engine.select import Pick, PoolExhausted
 from alaas_pipeline.engine.select import select as engine_select
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
-from alaas_pipeline.ledger import Ledger, credits, gates, images, pools, rounds, selections
+from alaas_pipeline.ledger import Ledger, annotations, credits, gates, images, pools, rounds, selections
 from alaas_pipeline.ledger.gates import Gate
 from alaas_pipeline.ledger.rounds import Round
 from alaas_pipeline.ledger.selections import PickedImage
@@ -111,6 +111,7 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
         encoder_id = pools.encoder_id(tx, pool)
         earlier, barred = images.selected(tx, pool), set(images.not_pickable(tx, pool))
         aims, never = aims_of(tx, pool, settings.aims, set(digests) - set(earlier) - barred)
+        classes = annotations.classes_of(tx, pool) if settings.strategy == "adaptive" else {}
         barred |= never
         left = sorted(set(digests) - set(earlier) - barred)
         if not left:
@@ -124,7 +125,7 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
         gates.record(tx, Gate(operation, "selection", pool, round_key, wanted, low, high, most, allowed))
     assert encoder_id is not None
     try:
-        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims)
+        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims, classes)
     except BaseException:
         with ledger.transaction() as tx:
             credits.void_open(tx, pool, f"select:{round_key}:", "selection failed")
@@ -139,6 +140,7 @@ def _pick(
     embedded: tuple[list[str], np.ndarray],
     images_by_state: tuple[list[str], set[str], list[str]],
     aims: Aims,
+    classes: Mapping[str, str],
 ) -> list[PickedImage]:
     round_key, pool, settings = current.key, current.pool, current.settings
     (digests, vectors), (earlier, barred, left) = embedded, images_by_state
@@ -153,6 +155,7 @@ def _pick(
         found = engine_select(
             digests, vectors, split.representatives, strategy=settings.strategy, max_outliers=split.outliers,
             selected=[*earlier, *control], excluded=barred - set(earlier), aims=aims,
+            labels={digest: classes[digest] for digest in earlier if digest in classes},
         )  # fmt: skip
         picks, metrics = _picked([*found.representatives, *found.outliers]), found.metrics
     except PoolExhausted as error:

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +27,10 @@ EXHAUSTED_STATUS = 3
 Count = Annotated[
     int, typer.Option("--k", min=1, help="Images to pick. 'explore' adds up to a fifth as many outliers.")
 ]
-Strategy = Annotated[str, typer.Option(help="'coverage' or 'explore': docs/selection.md.")]
+Strategy = Annotated[
+    str,
+    typer.Option(help="'coverage', 'explore', or 'adaptive', which without labels is 'coverage': docs/selection.md."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print picks, reasons and figures as JSON.")]
 
 
@@ -38,12 +41,15 @@ def select_file(
         typer.Argument(help="Your embeddings: .npy, or .parquet with a column of lists of floats, and perhaps 'id'."),
     ],
     k: Count,
-    strategy: Strategy = "coverage",
+    strategy: Strategy = "adaptive",
     selected: Annotated[
         Path | None, typer.Option(help="Rows picked before, one row number or id a line; never picked again.")
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV of labels, columns 'row' or 'id', and 'label'; such rows count as picked.")
+        Path | None,
+        typer.Option(
+            help="CSV of labels, columns 'row' or 'id', and 'label'; such rows count as picked, and 'adaptive' looks at them."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,8 +60,8 @@ def select_file(
 
         table = read_vectors(vectors)
         earlier = read_selected(selected, table) if selected else set()
-        earlier |= read_labels(labels, table).keys() if labels else set()
-        chosen = _select(vectors, table.ids, table.vectors, k, strategy, earlier)
+        known = read_labels(labels, table) if labels else {}
+        chosen = _select(vectors, table.ids, table.vectors, k, strategy, earlier, known)
         rows = {name: row for row, name in enumerate(table.ids)}
         if as_json:
             _print_json({"strategy": strategy, "k": k}, chosen, lambda pick: {"row": rows[pick.id], **asdict(pick)})
@@ -95,7 +101,7 @@ def pick_command(
             typer.echo(one_line(f"not used: {path}: {reason}"), err=True)
         if images.copies:
             typer.echo(f"Left out as exact copies of others: {images.copies:,}.", err=True)
-        chosen = _select(folder, images.paths, images.vectors, k, strategy, set())
+        chosen = _select(folder, images.paths, images.vectors, k, strategy)
         picked = [pick.id for pick in _all(chosen)]
         if copy_to:
             for path, reason in copy_picks(images, picked, copy_to).items():
@@ -112,13 +118,19 @@ def pick_command(
 
 
 def _select(
-    what: Path, ids: Sequence[str], vectors: "NDArray[np.floating]", k: int, strategy: str, selected: set[str]
+    what: Path,
+    ids: Sequence[str],
+    vectors: "NDArray[np.floating]",
+    k: int,
+    strategy: str,
+    selected: Collection[str] = (),
+    labels: Mapping[str, str] | None = None,
 ) -> "Selection":
     from alaas_pipeline.engine.picks import PoolExhausted
     from alaas_pipeline.engine.select import select
 
     try:
-        chosen = select(ids, vectors, k, strategy=strategy, selected=selected)
+        chosen = select(ids, vectors, k, strategy=strategy, selected=selected, labels=labels)
     except PoolExhausted:
         typer.echo(
             f"pool_exhausted: every row of {what} was picked or labelled before. Add some to go on." if ids

@@ -24,6 +24,7 @@ def representatives(
     chosen: "NDArray[np.intp]",
     gains: list[float],
     must: int = 0,
+    looks: list[str] | None = None,
 ) -> list[Pick]:
     """Describes representatives.
 
@@ -34,6 +35,7 @@ def representatives(
         chosen: This round's picks, in picking order.
         gains: The share of coverage that each adds.
         must: How many of them, the first ones, were asked for by name.
+        looks: What labels say of each, where they say anything.
 
     Returns:
         One pick for each chosen row, in the same order.
@@ -51,6 +53,7 @@ def representatives(
             None if near is None else names[near[0]],
             None if near is None else near[1],
             must=place < must,
+            looks=looks[place] if looks else "",
         )
         for place, (row, near) in enumerate(zip(chosen.tolist(), before, strict=True))
     ]

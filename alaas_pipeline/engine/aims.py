@@ -38,7 +38,7 @@ class Aims:
             against the request and against the caps, and no cap keeps them out.
         caps: All of them hold.
         min_distance: No pick is nearer than this to another one or to one selected before, in the distance that picks
-            tell (0 the same, 2 opposite). What is left may then be fewer than was asked for.
+            tell (0 the same, about 1.4 unrelated). What is left may then be fewer than was asked for.
     """
 
     must: Sequence[str] = ()

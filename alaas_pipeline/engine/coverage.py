@@ -6,7 +6,7 @@ al., "Generalized Coverage for More Robust Low-Budget Active Learning", ECCV 202
 
 - The width h follows from the budget: twice the median distance to the (targets / picks)-th neighbour, so
   that the picks' reaches just meet. No knob, no number of classes.
-- The weights w = (r / median r)^1.5, r the distance to the 20th neighbour, clipped at its 5th and 95th
+- The weights w = r / median r, r the distance to the 20th neighbour, clipped at its 5th and 95th
   percentile, lean a little against density, so that crowded kinds of image do not eat the budget.
 - After the greedy (a 1 - 1/e guarantee, Nemhauser et al. 1978) single swaps are tried until none helps.
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEIGHBOUR = 20
-TAIL_WEIGHT = 1.5
 FULL = 32767
 _WEIGHT_STEP = 256
-# A burst of copies still weighs about as much as one image; a far image at most 64 times as much as an ordinary one.
+# A burst of copies still weighs about as much as one image; a far image at most 16 times as much as an ordinary one.
 _RATIOS = (0.1, 16.0)
 _WIDTH_ROWS = 512
 _SWAP_PASSES = 3
@@ -56,7 +55,7 @@ def target_weights(geometry: Geometry, targets: "NDArray[np.intp]") -> "NDArray[
     ratio = radius / usual
     low, high = np.quantile(ratio, (0.05, 0.95))
     ratio = ratio.clip(max(float(low), _RATIOS[0]), min(float(high), _RATIOS[1]))
-    return np.maximum(np.rint(_WEIGHT_STEP * ratio**TAIL_WEIGHT), 1.0)
+    return np.maximum(np.rint(_WEIGHT_STEP * ratio), 1.0)
 
 
 def squared_width(geometry: Geometry, targets: "NDArray[np.intp]", picks: int) -> float:

@@ -5,7 +5,7 @@ from typing import Final
 
 from alaas_pipeline.errors import UserError
 
-STRATEGIES: Final = ("coverage", "explore")
+STRATEGIES: Final = ("coverage", "explore", "adaptive")
 
 
 class PoolExhausted(UserError):
@@ -24,7 +24,7 @@ class Pick:
         covers: Images, neither selected nor excluded from the count, whose nearest pick it is once the
             round's list is complete; the pick itself is not counted.
         nearest: Id of the nearest pick before it, earlier rounds included; None when there is none.
-        distance: Distance to that pick, between 0 (the same) and 2 (opposite); None when there is none.
+        distance: Distance to that pick, 0 for the same, about 1.4 for unrelated images; None when there is none.
         reason: One plain sentence.
     """
 
@@ -43,7 +43,7 @@ class Selection:
 
     Attributes:
         representatives: In the order of picking; any beginning of the list is a good shorter list.
-        outliers: Edge cases, strongest first; always empty for "coverage".
+        outliers: Edge cases, strongest first; empty but for "explore".
         metrics: Figures without labels. `coverage_before`, `coverage_after` and `coverage_random` are mean
             similarities (0 to 1) of the pool to its nearest pick, at a width that depends on the pool alone
             and so compares across rounds; random is the mean over draws of the same size from the same
@@ -58,11 +58,19 @@ class Selection:
 
 
 def representative(
-    id: str, gain: float, covers: int, nearest: str | None, distance: float | None, *, must: bool = False
+    id: str,
+    gain: float,
+    covers: int,
+    nearest: str | None,
+    distance: float | None,
+    *,
+    must: bool = False,
+    looks: str = "",
 ) -> Pick:
-    """Makes a representative with its reason; `must` if it was asked for by name."""
+    """Makes a representative with its reason; `must` if it was asked for by name; `looks`: what labels say of it."""
     what = f"Newly represents {_images(covers)}" if covers else "Represents only itself"
     where = "no earlier pick" if distance is None else f"nearest earlier pick is {distance:.2f} away"
+    where += f"; {looks}" if looks else ""
     if must:
         return Pick(id, "must", gain, covers, nearest, distance, f"It was asked for. {what}; {where}.")
     return Pick(id, "representative", gain, covers, nearest, distance, f"{what}; {where}.")

@@ -1,8 +1,9 @@
 """Selection: which images of a pool are the most worth labelling next.
 
 "coverage" picks representatives (`alaas_pipeline.engine.coverage`), "explore" adds edge cases
-(`alaas_pipeline.engine.outliers`). Both build on everything picked before, need no labels, and give the same
-answer whatever the order of the rows.
+(`alaas_pipeline.engine.outliers`), "adaptive" leans towards what the labels so far leave open
+(`alaas_pipeline.engine.uncertainty`). All build on everything picked before, and give the same answer whatever the
+order of the rows; only "adaptive" looks at labels.
 
 Images that agree in every code of the geometry count as one; further copies are picked only when nothing
 else is left. Up to 8,192 different images everything is exact. Above that, 16,384 targets and 8,192
@@ -16,13 +17,13 @@ import logging
 import math
 import sys
 import types
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine import account, coverage, geometry, outliers
+from alaas_pipeline.engine import account, coverage, geometry, outliers, uncertainty
 from alaas_pipeline.engine.aims import Aims, Room
 from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
 
@@ -52,6 +53,7 @@ def select(
     excluded: Collection[str] = (),
     max_outliers: int | None = None,
     aims: Aims | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Selection:
     """Picks the images most worth labelling.
 
@@ -59,13 +61,16 @@ def select(
         ids: One id a row, all different.
         vectors: Shape (images, dim), any float type, finite; only directions matter.
         k: Representatives wanted; when fewer candidates are left, all of them are returned.
-        strategy: "coverage", or "explore" for the same representatives and up to a fifth as many outliers.
+        strategy: "coverage"; "explore" for the same representatives and up to a fifth as many outliers; or "adaptive",
+            which is coverage weighted by what `labels` leave open, and the same as coverage while there are fewer than
+            10 labels or one class.
         selected: Ids picked or labelled before. They count as labelled and are never returned.
         excluded: Ids never to return, such as images that the platform refuses. Ids unknown to the pool are
             ignored here.
         max_outliers: For "explore", the most outliers to return instead of ceil(0.2 k).
         aims: What the picks have to keep to beside the strategy. With caps or a least distance there may be fewer than
             `k`, although candidates are left.
+        labels: Id -> class of labelled images, which count as selected. Only "adaptive" looks at the classes.
 
     Returns:
         Representatives in picking order, any beginning of which is a good shorter list; outliers; metrics.
@@ -74,7 +79,8 @@ def select(
         ValueError: An argument is impossible; the message names the ids concerned.
         PoolExhausted: No candidate is left.
     """
-    rows = _checked(ids, vectors, k, strategy, selected, max_outliers)
+    labels = labels or {}
+    rows = _checked(ids, vectors, k, strategy, {*selected, *labels}, max_outliers)
     aims = aims or Aims()
     order = sorted(range(len(ids)), key=lambda row: _bytes(ids[row]))
     names = [ids[row] for row in order]
@@ -92,7 +98,17 @@ def select(
     plan = _plan(space, names, free, earlier)
     room = Room(space, names, earlier, aims)
     must = _must(aims, names, rows, barred, k)
-    chosen, gains = _representatives(space, plan, earlier, k, must, room)
+    weights, belief = coverage.target_weights(space, plan.targets), None
+    if strategy == "adaptive":
+        known = {place: labels[names[place]] for place in earlier.tolist() if names[place] in labels}
+        belief = uncertainty.posterior(space, plan.targets, known)
+        if belief is None:
+            log.info(
+                "Picking as for coverage: %s labels of %s classes say too little.", len(known), len(set(known.values()))
+            )
+        else:
+            weights = np.maximum(np.rint(weights * belief.weights(plan.targets)), 1.0)
+    chosen, gains = _representatives(space, plan, weights, earlier, k, must, room)
     if not len(chosen):
         raise PoolExhausted(
             f"Nothing is left to pick: the aims rule out all of {len(free):,} images. Raise a cap, or lower the least distance."
@@ -106,7 +122,9 @@ def select(
         found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit)
         found = [one for one in found if _still(room, one.row)]
     selection = Selection(
-        representatives=account.representatives(space, names, earlier, chosen, gains, len(must)),
+        representatives=account.representatives(
+            space, names, earlier, chosen, gains, len(must), belief.said_of(space, chosen) if belief else None
+        ),
         outliers=account.edge_cases(space, names, taken, found, usual),
         metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
     )
@@ -224,10 +242,15 @@ def _still(room: Room, row: int) -> bool:
 
 
 def _representatives(
-    space: geometry.Geometry, plan: _Plan, earlier: "NDArray[np.intp]", k: int, must: list[int], room: Room
+    space: geometry.Geometry,
+    plan: _Plan,
+    weights: "NDArray[np.float64]",
+    earlier: "NDArray[np.intp]",
+    k: int,
+    must: list[int],
+    room: Room,
 ) -> "tuple[NDArray[np.intp], list[float]]":
     targets, queue = plan.targets, plan.queue
-    weights = coverage.target_weights(space, targets)
     kernel = coverage.Kernel.of(space, coverage.squared_width(space, targets, len(earlier) + k))
     covered = kernel.covered(space, targets, earlier)
     chosen: list[int] = list(must)

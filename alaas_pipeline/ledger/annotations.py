@@ -63,6 +63,22 @@ def landed_annotations(tx: Transaction, key: str) -> list[Row]:
     return [{**row, "labels": json.loads(row["labels"]), "annotations": json.loads(row["annotations"])} for row in rows]
 
 
+def classes_of(tx: Transaction, pool: str) -> dict[str, str]:
+    """Return digest -> class of the pool's labelled images, but for those of test sets.
+
+    An image with several names, as of several boxes, is of the class of them all; one that was labelled as showing nothing is of the
+    class "nothing".
+    """
+    rows = tx.rows(
+        "SELECT a.digest, a.labels FROM annotations a JOIN (SELECT round, max(version) AS version FROM landings "
+        "WHERE coalesce(state, 'serves') = 'serves' GROUP BY round) l ON l.round = a.round AND l.version = a.version "
+        "WHERE a.pool = ? AND a.outcome = 'labelled' AND NOT EXISTS (SELECT 1 FROM imported_images m "
+        "WHERE m.pool = a.pool AND m.digest = a.digest AND m.test_set) ORDER BY a.digest, a.round",
+        pool,
+    )  # fmt: skip
+    return {row["digest"]: " and ".join(sorted(set(json.loads(row["labels"])))) or "nothing" for row in rows}
+
+
 def in_test_sets(tx: Transaction, pool: str) -> list[Row]:
     """Return `digest`, `image_id` and `near_group` of every image of the pool's test sets, labelled or not, in order of digest."""
     return tx.rows(

@@ -112,7 +112,7 @@ def test_scores_of_picks_that_can_be_seen_through() -> None:
 def test_ours_learns_more_than_random_picks_where_classes_stand_apart(tmp_path: Path) -> None:
     # The first four picks of random draws miss a class at times; ours never do.
     drawn = Method("random", methods.drawn, listed=True, seeds=10)
-    made = all_cells(tmp_path, methods.of_function("ours", methods.ours), drawn)
+    made = all_cells(tmp_path, Method("ours", methods.ours, peer=False), drawn)
     ours, random = (tables.only(made, method=name, budget=4) for name in ("ours", "random"))
     assert all(cell["classes"] == 1 for cell in ours)
     assert tables.mean(ours, "coverage").mean > tables.mean(random, "coverage").mean  # type: ignore[union-attr]
@@ -150,7 +150,7 @@ def test_a_failure_is_named_and_counts_nowhere(tmp_path: Path) -> None:
     made = all_cells(
         tmp_path,
         Method("bad", failing),
-        methods.of_function("ours", methods.ours),
+        Method("ours", methods.ours, peer=False),
         Method("random", first_rows, peer=False),
     )
     bad = tables.only(made, method="bad")
@@ -219,7 +219,7 @@ def test_labels_to_reach_a_goal() -> None:
 
 def test_page_and_picture(tmp_path: Path) -> None:
     drawn = Method("random", methods.drawn, listed=True, seeds=2, peer=False)
-    compared = [methods.of_function("ours", methods.ours), drawn, Method("head", first_rows)]
+    compared = [Method("ours", methods.ours, peer=False), drawn, Method("head", first_rows)]
     made = all_cells(tmp_path, *compared)
     text = page.page(made, ["head"], {}, "A trial.")
     assert "failed" not in text

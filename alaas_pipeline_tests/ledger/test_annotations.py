@@ -31,6 +31,24 @@ def test_the_newest_version_that_serves_is_told(tx: Transaction) -> None:
     }  # fmt: skip
 
 
+def test_classes_are_those_of_what_serves_but_for_test_sets(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        add_images(tx, "a", "b", "c", "d")
+        assert annotations.classes_of(tx, "cats") == {}
+        land(tx, ROUND, "one", "a", "b", label="cat")
+        land(tx, ROUND, "two", "a", label="dog")
+        land(tx, ROUND, "three", "a", "b", state="held", label="cow")
+        test = imports.open_next(tx, "cats", "test.csv", [digest("c")], test_set=True, by="ada")
+        train = imports.open_next(tx, "cats", "train.csv", [digest("d")], test_set=False, by="ada")
+        land(tx, test.key, "four", "c")
+        land(tx, train.key, "five", "d")
+        tx.run("UPDATE annotations SET labels = '[]' WHERE digest = ? AND version = 2", digest("a"))
+        assert annotations.classes_of(tx, "cats") == {digest("a"): "nothing", digest("d"): "cat"}
+        tx.run("UPDATE annotations SET labels = ? WHERE digest = ?", '["dog", "cat", "dog"]', digest("a"))
+        assert annotations.classes_of(tx, "cats")[digest("a")] == "cat and dog"
+        assert annotations.classes_of(tx, "dogs") == {}
+
+
 def test_an_image_is_named_by_where_its_bytes_stand(tx: Transaction) -> None:
     add_images(tx, "here", "moved", "replaced", "replaced and copied", "gone")
     images.record_scan(

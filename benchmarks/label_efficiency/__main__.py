@@ -9,6 +9,8 @@
   favours the peer.
 - `--method` takes further functions of (ids, vectors, k, ids selected before) that return ids, and compares each with ours as well.
 
+- `--keep` takes the peers' cells from the results of an earlier run with the same packages, and runs the others only.
+
 Peers, pictures and vectors are fetched once, from PyPI and Debian, into `--cache`; a peer that fails is named with its error. Every process
 uses one thread, and as many splits run side by side as there are processors: seconds are to be compared, not taken by themselves.
 """
@@ -26,6 +28,7 @@ from alaas_pipeline.engine.encoder import usable_processors
 from benchmarks.label_efficiency import data, methods, peers
 from benchmarks.label_efficiency.page import page, plot
 from benchmarks.label_efficiency.run import BUDGETS, SHARE, one_split, start
+from benchmarks.label_efficiency.tables import Cell
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUICK = ["digits", "solar cells"]
@@ -42,6 +45,9 @@ def main() -> None:
     )
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/alaas-benchmarks").expanduser())
     parser.add_argument("--jobs", type=int, default=usable_processors(), help="splits that run side by side")
+    parser.add_argument(
+        "--keep", type=Path, help="label_efficiency.json of an earlier run, whose peers' cells are taken"
+    )
     parser.add_argument("--out", type=Path, help="folder of the results, by default benchmarks/results")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -49,6 +55,17 @@ def main() -> None:
     if unknown := [name for name in asked if name not in data.SETS]:
         parser.error(f"unknown sets: {', '.join(unknown)}")
     splits, wanted = (1, QUICK_METHODS) if chosen.quick else (chosen.splits, [])
+    kept: list[Cell] = []
+    if chosen.keep:
+        earlier = json.loads(chosen.keep.read_text())
+        if earlier["peers"] != peers.PACKAGES:
+            parser.error(f"{chosen.keep} was made with other packages: {earlier['peers']}")
+        wanted = [one.name for one in methods.everything(peers.Peers(chosen.cache, {})) if not one.peer]
+        kept = [
+            cell
+            for cell in earlier["cells"]
+            if cell["set"] in asked and cell["split"] < splits and cell["method"] not in wanted
+        ]
     chosen.cache.mkdir(parents=True, exist_ok=True)
     broken, missing, sizes = peers.install(chosen.cache), {}, []
     for name in asked:
@@ -68,10 +85,10 @@ def main() -> None:
     with ProcessPoolExecutor(chosen.jobs, get_context("spawn"), start, (chosen.cache, broken)) as pool:
         tasks = [(name, split) for name in asked if name not in missing for split in range(splits)]
         waiting = [pool.submit(one_split, *task, wanted, chosen.method) for task in tasks]
-        done = [cell for one in waiting for cell in one.result()]
+        done = [cell for one in waiting for cell in one.result()] + kept
     about = (
         f"{splits} {'split' if splits == 1 else 'splits'}; {', '.join(map(str, BUDGETS))} labels; random picks: mean of {methods.SEEDS} draws a split. "
-        f"Took {(time.perf_counter() - begun) / 60:.1f} minutes. "
+        f"Took {(time.perf_counter() - begun) / 60:.1f} minutes{', with the peers as in an earlier run' if kept else ''}. "
         f"`python -m benchmarks.label_efficiency{' --quick' if chosen.quick else ''}` made this page:\n\n"
     ) + "\n".join(sizes)
     rivals = [one.name for one in methods.everything(peers.Peers(chosen.cache, broken)) if one.peer]

@@ -19,7 +19,7 @@ A peer is asked through `peers.py`. Where a better setting than the default was 
 import importlib
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from alaas_pipeline.engine import select
 from benchmarks.label_efficiency.peers import Peers
 
 SEEDS = 10
-OURS, RANDOM = "ours", "random"
+OURS, COVERAGE, RANDOM = "ours", "ours, without labels", "random"
 Picker = Callable[[Sequence[str], NDArray[np.float32], int, Collection[str]], Sequence[str]]
 
 
@@ -60,7 +60,7 @@ class Method:
         name: As the tables show it.
         pick: Takes the pool, how many rows, the rows picked before, and a seed; returns rows, and the seconds it took.
         listed: Greedy, whatever the budget: a beginning of its answer is its answer for fewer, so all budgets at once are one question.
-        labelled: Uses the labels of earlier picks, so it is compared in rounds only.
+        labelled: Compared in rounds only: it uses the labels of earlier picks, or is there to be compared with what does.
         seeds: Scores are means over so many runs.
         peer: Counts among those that ours is compared with.
     """
@@ -73,7 +73,16 @@ class Method:
     peer: bool = True
 
 
-def ours(ids: Sequence[str], vectors: NDArray[np.float32], k: int, selected: Collection[str]) -> Sequence[str]:
+def ours(pool: Pool, k: int, selected: list[int], seed: int) -> tuple[list[int], float]:
+    """Picks as a pool does by default: by coverage first, and adaptively once there are labels."""
+    ids = [f"{row:06}" for row in range(len(pool.vectors))]
+    begun = time.perf_counter()
+    labels = {ids[row]: str(pool.labels[row]) for row in selected}
+    made = select(ids, pool.vectors, k, strategy="adaptive", labels=labels)
+    return [int(pick.id) for pick in made.representatives], time.perf_counter() - begun
+
+
+def coverage(ids: Sequence[str], vectors: NDArray[np.float32], k: int, selected: Collection[str]) -> Sequence[str]:
     return [pick.id for pick in select(ids, vectors, k, selected=selected).representatives]
 
 
@@ -122,7 +131,8 @@ def everything(peers: Peers) -> list[Method]:
     margin = peer("margin", "activeml", "margin")
     badge = peer("BADGE", "activeml", "badge")
     return [
-        of_function(OURS, ours),
+        Method(OURS, ours, peer=False),
+        replace(of_function(COVERAGE, coverage), labelled=True),
         Method(RANDOM, drawn, listed=True, seeds=SEEDS, peer=False),
         typiclust,
         peer("TypiClust, 20 neighbours", "activeml", "typiclust", n_neighbours=20),
