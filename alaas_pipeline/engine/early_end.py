@@ -25,8 +25,7 @@ def ends_early(image: ImageFile.ImageFile, data: bytes, draft_side: int | None) 
         draft_side: What `image` was drafted to before it was decoded.
     """
     last = image.getpixel((image.width - 1, image.height - 1))
-    end = jpeg_end(data)
-    if end is None or not _FILLING.issuperset(last if isinstance(last, tuple) else (last,)):
+    if not _FILLING.issuperset(last if isinstance(last, tuple) else (last,)) or (end := jpeg_end(data)) is None:
         return False
     other = Image.open(io.BytesIO(data[:end] + _OTHER_DATA + data[end:]), formats=("JPEG",))
     if draft_side is not None:

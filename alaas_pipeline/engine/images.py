@@ -244,6 +244,8 @@ def _opened(
             raise RefusedImage("too_many_pixels", "A frame claims far too many pixels.") from None
         except Exception as error:
             raise damaged(error) from error
+        # A later picture that is damaged is damage, whoever asks.
+        _frames(image)
         yield image, orientation
 
 
