@@ -40,7 +40,12 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                 "refused": len(refused),
                 "duplicates": len(repeated),
                 **(_manifest(report.manifest) if report.manifest else {}),
-                "refused_files": table([{"path": row["path"], "reason": row["reason"]} for row in refused[:SHOWN]]),
+                "refused_files": table(
+                    [
+                        {"path": row["path"], "reason": row["reason"], "digest": row["digest"] or ""}
+                        for row in refused[:SHOWN]
+                    ]
+                ),
                 "duplicate_files": table(
                     [{"path": row["path"], "same_bytes_as": row["image_id"]} for row in repeated[:SHOWN]]
                 ),

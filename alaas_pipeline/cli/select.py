@@ -109,9 +109,14 @@ def pick_command(
         write_page(images, strategy, chosen, out)
         if as_json:
             about = {"strategy": strategy, "k": k, "encoder": images.encoder_id, "sheet": str(out)}
-            bad = [{"path": path, "reason": why} for path, why in images.bad.items()]
+            bad = [
+                {"path": path, "digest": images.bad_digests.get(path), "reason": why}
+                for path, why in images.bad.items()
+            ]
             _print_json(about, chosen, lambda pick: {"path": str(images.place(pick.id)), **asdict(pick)}, bad=bad)
             return
+        if any(len(path.splitlines()) > 1 for path in picked):
+            typer.echo("The name of a picked file has a line break: read the paths from --json.", err=True)
         for path in picked:
             typer.echo(images.place(path))
         typer.echo(f"The page with pictures and reasons: {out}", err=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alaas_pipeline.engine.encoder import Encoder, PreparingEncoder
-from alaas_pipeline.engine.images import RefusedImage, decode_rgb
+from alaas_pipeline.engine.images import MEMORY, RefusedImage, upright
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SAY_EVERY: Final = 5.0
+# Measured with the default encoder.
+_BYTES_A_PICTURE: Final = 12_000_000
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def embed(
 
 
 def _ready(read: Callable[[], bytes], encoder: Encoder) -> Any:
-    image = decode_rgb(read())
-    return encoder.prepare(image) if isinstance(encoder, PreparingEncoder) else image
+    with upright(read()) as image:
+        return encoder.prepare(image) if isinstance(encoder, PreparingEncoder) else image
 
 
 class _Part:
@@ -119,7 +121,9 @@ class _Part:
             return
         encoder = self._encoder
         prepared = isinstance(encoder, PreparingEncoder)
-        vectors = encoder.encode_prepared(pictures) if prepared else encoder.encode(pictures)
+        # Not beside the decoding of a very large image.
+        with MEMORY.take(len(pictures) * _BYTES_A_PICTURE):
+            vectors = encoder.encode_prepared(pictures) if prepared else encoder.encode(pictures)
         good = np.all(np.isfinite(vectors), axis=1) & np.any(vectors != 0, axis=1)
         self._failed.update(
             {digest: "The encoder gave no usable vector." for digest, ok in zip(digests, good, strict=True) if not ok}

@@ -1,22 +1,39 @@
 """Image files as hostile input: every byte string is either decoded in full or refused with a reason.
 
-The rules: the format is read from the content, never from a name, and must be on a list; the size in the
-header is checked before any pixel is decoded; a picture counts as good only after a full decode, since
-Pillow's `verify()` passes files that are cut off; the EXIF orientation is applied once; animations give
-their first frame.
+The rules: the format is read from the content, never from a name, and must be on a list; the structure and the
+size in the header are checked before any pixel is decoded; a picture counts as good only after a full decode,
+since Pillow's `verify()` passes files that are cut off; the EXIF orientation is applied once; animations give
+their first frame; and all decoding of a process shares one allowance of memory.
 """
 
 import hashlib
+import importlib
+import importlib.util
 import io
-import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError, features
 
-from alaas_pipeline.engine.pixels import SUPPORTED_MODES, NoFinitePixel, to_rgb
+from alaas_pipeline.engine.allowance import Allowance
+from alaas_pipeline.engine.early_end import ends_early
+from alaas_pipeline.engine.pixels import DEEP_MODES, SUPPORTED_MODES, NoFinitePixel, to_rgb
+from alaas_pipeline.engine.refusals import RefusedImage, damaged, truncated, unidentified
+from alaas_pipeline.engine.structure import check_structure, webp_size
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+# The most that decoding takes, measured over all modes, in bytes a pixel; a process decodes as many images at once as fit.
+_BYTES_A_PIXEL: Final = 12
+_CANVASES: Final = {"WEBP": 16, "AVIF": 16}
+MEMORY: Final = Allowance(64_000_000 * _BYTES_A_PIXEL)
+# Of blocks below 32 MiB the C library keeps what was freed, for each thread; Pillow's own size is 16.
+Image.core.set_block_size(64 * 1024 * 1024)
+# Profiles of CMYK alone have more than Pillow's one megabyte. All texts of a file together keep to 64.
+_MOST_PNG_TEXT: Final = 64 * 1024 * 1024
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,22 +44,7 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_OWN_MAGIC: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_OTHER_MAGIC: Final = (
-    (b"%PDF", "PDF"),
-    (b"8BPS", "Photoshop"),
-    (b"%!PS", "PostScript"),
-    (b"\0\0\0\x0cjP", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL", "JPEG XL"),
-    (b"\0\0\1\0", "ICO"),
-    (b"DDS ", "DDS"),
-    (b"qoif", "QOI"),
-    (b"<svg", "SVG"),
-    (b"<?xml", "XML"),
-)
-_ISO_BRANDS: Final = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF", b"msf1": "HEIF", b"avif": "AVIF"}
+_MIN_IS_WHITE: Final = 0
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,6 @@ class ImageInfo:
     orientation: int
 
 
-class RefusedImage(Exception):
-    """An image that cannot be used, with a short code (`reason`) and one clear sentence (`str()`).
-
-    Codes: "empty", "not_an_image", "unsupported_format", "unsupported_mode", "too_large", "too_many_pixels",
-    "truncated", "damaged", "no_finite_pixel".
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        """Keeps the code beside the sentence."""
-        super().__init__(message)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type["RefusedImage"], tuple[str, str]]:
-        """Lets the error cross a process border."""
-        return type(self), (self.reason, str(self))
-
-
 def content_digest(data: bytes) -> str:
     """Returns the SHA-256 of the bytes in hexadecimal: an image's identity everywhere."""
     return hashlib.sha256(data).hexdigest()
@@ -119,31 +104,28 @@ def inspect(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageInfo:
         RefusedImage: The image is empty, damaged, too large, or of a kind that is not supported. Whatever
             passes here also passes `decode_rgb`.
     """
-    image, orientation = _load(data, limits)
-    width, height = image.size
-    stored = (width, height)
-    if orientation >= 5:
-        # Pillow turns TIFF files by itself while loading; other formats keep their stored size.
-        if image.format == "TIFF":
-            stored = (height, width)
-        else:
-            width, height = height, width
-    mode = image.mode
-    frames = _frames(image)
-    if mode == "F":
-        _rgb(image)
-    return ImageInfo(
-        digest=content_digest(data),
-        bytes=len(data),
-        format=_format(image),
-        mode=mode,
-        width=stored[0],
-        height=stored[1],
-        shown_width=width,
-        shown_height=height,
-        frames=frames,
-        orientation=orientation,
-    )
+    with _opened(data, limits) as (image, orientation):
+        shown = stored = image.size
+        if orientation >= 5:
+            # Pillow turns TIFF files by itself while loading; other formats keep their stored size.
+            if image.format == "TIFF":
+                stored = stored[::-1]
+            else:
+                shown = shown[::-1]
+        if image.mode == "F":
+            _rgb(image)
+        return ImageInfo(
+            digest=content_digest(data),
+            bytes=len(data),
+            format=_format(image),
+            mode=image.mode,
+            width=stored[0],
+            height=stored[1],
+            shown_width=shown[0],
+            shown_height=shown[1],
+            frames=_frames(image),
+            orientation=orientation,
+        )
 
 
 def decode_rgb(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
@@ -159,7 +141,22 @@ def decode_rgb(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
     Raises:
         RefusedImage: As `inspect`.
     """
-    return _upright(*_load(data, limits))
+    with upright(data, limits) as image:
+        return image
+
+
+@contextmanager
+def upright(data: bytes, limits: ImageLimits = ImageLimits()) -> Iterator[Image.Image]:
+    """Decodes an image as `decode_rgb`, for as long as the block lasts.
+
+    Until then its memory counts: other threads that decode wait if there is not enough for both. The block
+    must not decode a second image.
+
+    Raises:
+        RefusedImage: As `inspect`.
+    """
+    with _opened(data, limits) as (image, orientation):
+        yield _turned(image, orientation)
 
 
 def thumbnail(data: bytes, side: int, quality: int = 70) -> bytes:
@@ -176,90 +173,118 @@ def thumbnail(data: bytes, side: int, quality: int = 70) -> bytes:
     Raises:
         RefusedImage: As `inspect`.
     """
-    image = _upright(*_load(data, ImageLimits(), draft_side=2 * side))
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    out = io.BytesIO()
-    image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).save(out, "JPEG", quality=quality)
-    return out.getvalue()
+    with _opened(data, ImageLimits(), draft_side=2 * side) as loaded:
+        image = _turned(*loaded)
+        scale = side / max(image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        out = io.BytesIO()
+        small = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        # Pillow would carry the file's comment over, and fail where that is longer than a JPEG can hold.
+        small.info.clear()
+        small.save(out, "JPEG", quality=quality)
+        return out.getvalue()
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
     turn = None if image.format == "TIFF" else _TURNS.get(orientation)
     rgb = _rgb(image)
     return rgb.transpose(turn) if turn is not None else rgb
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    # Of deep pictures Pillow leaves this to the reader. What an X-ray machine saves may be stored so.
+    tags: Any = getattr(image, "tag_v2", {})
+    negative = image.mode in DEEP_MODES and tags.get(ExifTags.Base.PhotometricInterpretation) == _MIN_IS_WHITE
     try:
-        return to_rgb(image)
+        return to_rgb(image, negative=negative)
     except NoFinitePixel:
         raise RefusedImage(
             "no_finite_pixel", "Every pixel is NaN or infinite: export the image again with real values."
         ) from None
     except Exception as error:
-        raise _damaged(error) from error
+        raise damaged(error) from error
 
 
-def _load(data: bytes, limits: ImageLimits, draft_side: int | None = None) -> tuple[ImageFile.ImageFile, int]:
-    """Opens, gates and fully decodes; returns the loaded picture and its EXIF orientation (1 to 8)."""
+@contextmanager
+def _opened(
+    data: bytes, limits: ImageLimits, draft_side: int | None = None
+) -> Iterator[tuple[ImageFile.ImageFile, int]]:
+    """Opens, gates and fully decodes; gives the loaded picture and its EXIF orientation (1 to 8)."""
     if not data:
         raise RefusedImage("empty", "The file is empty: copy it again from where it came.")
     if len(data) > limits.max_bytes:
         raise RefusedImage(
             "too_large", f"The file has {len(data):,} bytes, more than the limit of {limits.max_bytes:,}."
         )
-    _check_pixels(_webp_size(data), limits)
+    check_structure(data)
     # Another library in the process may have switched this on, and then cut-off files would pass as whole.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise RefusedImage("too_many_pixels", "The header claims far too many pixels.") from None
-    except UnidentifiedImageError:
-        raise _unidentified(data) from None
-    except Exception as error:
-        raise _damaged(error) from error
-    _check_pixels(image.size, limits)
-    if image.mode not in SUPPORTED_MODES:
-        raise RefusedImage(
-            "unsupported_mode", f"The colour mode {image.mode!r} is not supported: convert the image to RGB."
-        )
-    try:
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = _MOST_PNG_TEXT
+    with ExitStack() as held:
+        if canvas := webp_size(data):
+            _admit(held, "WEBP", canvas, limits)
+        image = _open(data)
+        _check_pixels("", image.size, limits)
+        if image.mode not in SUPPORTED_MODES:
+            raise RefusedImage(
+                "unsupported_mode", f"The colour mode {image.mode!r} is not supported: convert the image to RGB."
+            )
         orientation = _orientation(image)
         if draft_side is not None and image.format in ("JPEG", "MPO"):
             image.draft(image.mode, (draft_side, draft_side))
-        image.load()
+        if not canvas:
+            _admit(held, image.format or "", image.size, limits)
+        try:
+            image.load()
+            if image.format in ("JPEG", "MPO") and ends_early(image, data, draft_side):
+                raise truncated()
+        except RefusedImage:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise RefusedImage("too_many_pixels", "A frame claims far too many pixels.") from None
+        except Exception as error:
+            raise damaged(error) from error
+        # A later picture that is damaged is damage, whoever asks.
+        _frames(image)
+        yield image, orientation
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    more = ["AVIF"] if features.check("avif") else []
+    if importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+        more.append("HEIF")
+    return (*FORMATS, *more)
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    try:
+        return Image.open(io.BytesIO(data), formats=_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise RefusedImage("too_many_pixels", "A frame claims far too many pixels.") from None
+        raise RefusedImage("too_many_pixels", "The header claims far too many pixels.") from None
+    except UnidentifiedImageError:
+        raise unidentified(data, _formats()) from None
     except Exception as error:
-        raise _damaged(error) from error
-    return image, orientation
+        raise damaged(error) from error
 
 
-def _check_pixels(size: tuple[int, int] | None, limits: ImageLimits) -> None:
+def _admit(held: ExitStack, kind: str, size: tuple[int, int], limits: ImageLimits) -> None:
+    """Checks a size and waits until there is memory for it."""
+    _check_pixels(kind, size, limits)
+    held.enter_context(MEMORY.take(size[0] * size[1] * _CANVASES.get(kind, _BYTES_A_PIXEL)))
+
+
+def _check_pixels(kind: str, size: tuple[int, int], limits: ImageLimits) -> None:
     # Pillow only warns between its own limit and twice that; a warning is a refusal here. Compared by hand,
     # since turning warnings into errors for a moment is not safe with several threads.
     most = min(limits.max_pixels, Image.MAX_IMAGE_PIXELS or limits.max_pixels)
-    if size is not None and size[0] * size[1] > most:
+    most = min(most, MEMORY.whole // _CANVASES[kind]) if kind in _CANVASES else most
+    if size[0] * size[1] > most:
         raise RefusedImage(
             "too_many_pixels",
             f"The image claims {size[0]} x {size[1]} pixels, more than the limit of {most:,}: scale it down.",
         )
-
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Size in a WebP header: the decoder sets its canvas aside on opening, before Pillow reports a size."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
-        return None
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack("<HH", data[26:30])
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
@@ -281,24 +306,4 @@ def _frames(image: ImageFile.ImageFile) -> int:
     try:
         return int(getattr(image, "n_frames", 1))
     except Exception as error:
-        raise _damaged(error) from error
-
-
-def _unidentified(data: bytes) -> RefusedImage:
-    head = data[:32].lstrip()
-    if data[4:8] == b"ftyp":
-        other = _ISO_BRANDS.get(data[8:12], "video or HEIF")
-    else:
-        other = next((name for magic, name in _OTHER_MAGIC if head.startswith(magic)), None)
-    if other is not None:
-        return RefusedImage("unsupported_format", f"The file is {other}: convert it to JPEG, PNG or WebP.")
-    if data.startswith(_OWN_MAGIC) or data[8:12] == b"WEBP":
-        return RefusedImage("damaged", "The file's header is damaged or cut off: copy it again.")
-    return RefusedImage("not_an_image", "The content is not an image, whatever the file is called.")
-
-
-def _damaged(error: Exception) -> RefusedImage:
-    words = str(error).lower()
-    if isinstance(error, EOFError) or "truncated" in words or "end of file" in words or "eof" in words:
-        return RefusedImage("truncated", "The file ends before the picture does: copy it again.")
-    return RefusedImage("damaged", f"The image cannot be decoded ({type(error).__name__}): export it again.")
+        raise damaged(error) from error

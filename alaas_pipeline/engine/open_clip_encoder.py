@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+_MOST_LENGTHS = 32
+
+
 class OpenClipEncoder:
     """Encodes pictures with the image tower of an open_clip model.
 
@@ -38,6 +41,7 @@ class OpenClipEncoder:
         config: dict[str, Any] = getattr(visual, "preprocess_cfg")  # noqa: B009 - torch types it as a tensor
         name = _architecture(visual)
         self._preprocess = preprocess
+        self._cut_to_middle = config.get("resize_mode", "shortest") == "shortest"
         self._device = torch.device(device)
         convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in visual.modules())
         # One convolution is the patch embedding of a transformer.
@@ -54,7 +58,7 @@ class OpenClipEncoder:
 
     def prepare(self, image: "Image.Image") -> "torch.Tensor":
         """Applies the model's own preprocessing to one RGB picture; safe in threads."""
-        return self._preprocess(image)
+        return self._preprocess(_middle(image) if self._cut_to_middle else image)
 
     def encode(self, images: "Sequence[Image.Image]") -> "NDArray[np.float32]":
         """Returns unit vectors, float32 of shape (images, dim)."""
@@ -81,6 +85,16 @@ class OpenClipEncoder:
         # Towers with captioning return the tokens beside the pooled vector.
         pooled = out[0] if isinstance(out, tuple) else out
         return pooled.float()
+
+
+def _middle(image: "Image.Image") -> "Image.Image":
+    """Cuts the ends off a very long picture, of which only the square in the middle is looked at.
+
+    The preprocessing enlarges the whole before it cuts: 1 x 30,000 pixels would become 1,500 million.
+    """
+    longest = _MOST_LENGTHS * min(image.size)
+    left, top = (max(0, side - longest) // 2 for side in image.size)
+    return image.crop((left, top, image.width - left, image.height - top)) if left or top else image
 
 
 def _computes_in_bfloat16(device: "torch.device") -> bool:

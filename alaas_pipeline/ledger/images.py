@@ -209,7 +209,7 @@ _DUPLICATES = (
 
 
 def refusals(tx: Transaction, pool: str) -> list[Row]:
-    """Return path and reason of every present file that cannot be picked: unreadable, refused, unfit, or not embedded."""
+    """Return path, digest and reason of every present file that cannot be picked: unreadable (no digest), refused, unfit, or not embedded."""
     return tx.rows(f"{_REFUSALS} ORDER BY f.path", pool)
 
 

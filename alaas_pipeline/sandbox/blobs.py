@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from alaas_pipeline.sandbox.state import sync_folder, write_durably
 
@@ -81,6 +81,10 @@ class Incoming:
         """Forgets the file; does nothing after `keep`."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+# A colour profile of several megabytes is no reason to leave an image out; for Pillow one is the most.
+PngImagePlugin.MAX_TEXT_CHUNK = 64 << 20
 
 
 class Blobs:

@@ -1,5 +1,6 @@
 """`select-file` and `pick` as they are typed."""
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -126,7 +127,11 @@ def test_a_folder_is_picked_and_shown(here: Path, monkeypatch: pytest.MonkeyPatc
     assert {pick["path"] for pick in document["picks"]} == set(map(str, Path("photos").rglob("*.png")))
     assert (document["encoder"], document["sheet"]) == ("looks-0", "other.html")
     assert document["bad"] == [
-        {"path": "text.jpg", "reason": "The content is not an image, whatever the file is called."}
+        {
+            "path": "text.jpg",
+            "digest": hashlib.sha256(b"no image").hexdigest(),
+            "reason": "The content is not an image, whatever the file is called.",
+        }
     ]
     assert (looks.loads, looks.seen) == (["efficientnet-lite0"], 9)
     assert "20 were asked for and 9 left: these are all." in again.stderr

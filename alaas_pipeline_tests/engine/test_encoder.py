@@ -186,3 +186,20 @@ def test_open_clip_adds_no_handler_of_its_own(cache: Path, monkeypatch: pytest.M
     load_encoder(DEFAULT_ENCODER, cache=cache, threads=1)
     assert root.handlers == []
     assert root.filters == []
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_of_a_very_long_picture_the_middle_is_looked_at_and_only_that_is_enlarged(
+    encoder: Encoder, upright: bool
+) -> None:
+    long, middle = Image.new("RGB", (30_000, 1), "blue"), photo(63, 1)
+    long.paste(middle, (15_000 - 31, 0))
+    short = Image.new("RGB", (64, 1), "blue")
+    short.paste(middle, (1, 0))
+    if upright:
+        long, short = (image.transpose(Image.Transpose.ROTATE_90) for image in (long, short))
+    assert isinstance(encoder, PreparingEncoder)
+    seen = encoder.prepare(long)
+    assert tuple(seen.shape) == (3, 224, 224)
+    # What a picture of an everyday shape shows in its middle, though none was cut there.
+    assert np.abs(np.asarray(seen) - np.asarray(encoder.prepare(short))).mean() < 0.05
