@@ -50,5 +50,5 @@ def open_objects(scheme: str, place: str, name: str = "", client: Callable[[], A
         UserError: the scheme is unknown, or its package is not installed.
     """
     if scheme == "s3":
-        return Bucket(client(), place, name)
+        return Bucket(client, place, name)
     return Files(f"{scheme}://{place}", name)

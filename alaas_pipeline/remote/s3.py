@@ -1,7 +1,8 @@
 """Objects of S3, or of anything that speaks its language."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from typing import Any
 
 from alaas_pipeline.errors import UserError
@@ -56,15 +57,19 @@ class Bucket:
     """The objects of one bucket. See `Objects`.
 
     Args:
-        client: a boto3 client.
+        client: makes a boto3 client; called when one is needed, for it takes long.
         name: the bucket's name.
         place: how messages call what is read or written.
     """
 
-    def __init__(self, client: Any, name: str, place: str = "") -> None:
-        self._client = client
+    def __init__(self, client: Callable[[], Any], name: str, place: str = "") -> None:
+        self._make = client
         self._name = name
         self._place = place or f"s3://{name}"
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._make()
 
     def list(self, prefix: str = "") -> Iterator[Found]:
         """Yield the objects in the order of their keys, page by page. See `Objects.list`."""

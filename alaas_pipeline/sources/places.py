@@ -77,10 +77,8 @@ class Places:
         with self._lock:
             known = self._open.get((scheme, place))
             if known is None:
-                # A wrong profile is a matter of the whole list, and not of this address.
-                client = self._client() if scheme == "s3" else None
                 try:
-                    known = open_objects(scheme, place, client=lambda: client)
+                    known = open_objects(scheme, place, client=self._client)
                 except UserError as error:
                     known = error
                 self._open[scheme, place] = known

@@ -18,4 +18,4 @@ class S3Source(KeyedSource):
     def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
         prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         name = f"s3://{bucket}/{prefix}"
-        super().__init__(Bucket(client, bucket, name), name, prefix)
+        super().__init__(Bucket(lambda: client, bucket, name), name, prefix)

@@ -33,9 +33,15 @@ def s3(proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> FaultyS3:
     return proxy
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def owner(behind: str) -> Any:
+    """A client that goes past the proxy."""
     return connect(behind)
+
+
+@pytest.fixture(scope="module")
+def client(proxy: FaultyS3) -> Any:
+    return connect(proxy.endpoint)
 
 
 @pytest.fixture
@@ -60,8 +66,10 @@ def test_throttling_is_waited_for(s3: FaultyS3, bucket: str) -> None:
     assert (s3.count("GET", "list-type"), s3.count("GET", "a.jpg"), s3.count("GET", "b.jpg")) == (2, 2, 1)
 
 
-def test_throttling_without_end_is_one_message_and_no_fault_of_an_object(s3: FaultyS3, bucket: str) -> None:
-    source = S3Source(connect(s3.endpoint), bucket)
+def test_throttling_without_end_is_one_message_and_no_fault_of_an_object(
+    s3: FaultyS3, client: Any, bucket: str
+) -> None:
+    source = S3Source(client, bucket)
     s3.faults = [Fault("SlowDown", 503, times=float("inf"))]
     for call in (lambda: list(source.list()), lambda: source.read("a.jpg", LIMIT)):
         with pytest.raises(UserError, match="too many requests; run again later") as caught:
@@ -70,9 +78,9 @@ def test_throttling_without_end_is_one_message_and_no_fault_of_an_object(s3: Fau
 
 
 def test_an_object_that_is_gone_since_the_listing_is_named_and_the_others_are_read(
-    s3: FaultyS3, owner: Any, bucket: str
+    s3: FaultyS3, client: Any, owner: Any, bucket: str
 ) -> None:
-    source = S3Source(connect(s3.endpoint), bucket)
+    source = S3Source(client, bucket)
     first, second = source.list()
     owner.delete_object(Bucket=bucket, Key="a.jpg")
     assert refusal(source, first) == "missing"
@@ -80,9 +88,9 @@ def test_an_object_that_is_gone_since_the_listing_is_named_and_the_others_are_re
 
 
 def test_an_object_that_changed_since_the_listing_is_not_taken_for_the_listed_one(
-    s3: FaultyS3, owner: Any, bucket: str
+    s3: FaultyS3, client: Any, owner: Any, bucket: str
 ) -> None:
-    source = S3Source(connect(s3.endpoint), bucket)
+    source = S3Source(client, bucket)
     first, _ = source.list()
     owner.put_object(Bucket=bucket, Key="a.jpg", Body=b"other")
     assert refusal(source, first) == "changed_while_reading"
@@ -91,8 +99,8 @@ def test_an_object_that_changed_since_the_listing_is_not_taken_for_the_listed_on
     assert source.read("a.jpg", LIMIT) == b"other"
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again(s3: FaultyS3, bucket: str) -> None:
-    source = S3Source(connect(s3.endpoint), bucket)
+def test_an_answer_that_breaks_off_is_asked_for_again(s3: FaultyS3, client: Any, bucket: str) -> None:
+    source = S3Source(client, bucket)
     s3.faults = [Fault(where="a.jpg", times=2)]
     assert source.read("a.jpg", LIMIT) == b"a.jpg"
     assert s3.count("GET", "a.jpg") == 3
@@ -102,8 +110,8 @@ def test_an_answer_that_breaks_off_is_asked_for_again(s3: FaultyS3, bucket: str)
 
 
 def test_expired_credentials_are_one_message_without_them(s3: FaultyS3, bucket: str) -> None:
-    source = S3Source(connect(s3.endpoint, "AKIAKEY", "verysecret"), bucket)
-    bare = Bucket(connect(s3.endpoint, "AKIAKEY", "verysecret"), bucket)
+    client = connect(s3.endpoint, "AKIAKEY", "verysecret")
+    source, bare = S3Source(client, bucket), Bucket(lambda: client, bucket)
     s3.faults = [Fault("ExpiredToken", times=float("inf"))]
     for call in (
         lambda: list(source.list()),
@@ -120,8 +128,8 @@ def test_expired_credentials_are_one_message_without_them(s3: FaultyS3, bucket: 
         assert caught.value.__suppress_context__
 
 
-def test_a_look_tells_what_a_read_would(s3: FaultyS3, owner: Any, bucket: str) -> None:
-    bare = Bucket(connect(s3.endpoint), bucket)
+def test_a_look_tells_what_a_read_would(s3: FaultyS3, client: Any, owner: Any, bucket: str) -> None:
+    bare = Bucket(lambda: client, bucket)
     (found, _) = bare.list()
     assert bare.look("a.jpg") == found
     owner.put_object(Bucket=bucket, Key="cold.jpg", Body=b"x", StorageClass="GLACIER")
@@ -135,4 +143,4 @@ def test_a_profile_that_does_not_exist_is_said(s3: FaultyS3, monkeypatch: pytest
 
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(UserError, match="AWS_PROFILE names a profile that does not exist"):
-        open_source("s3://bucket/x", Path("/"))
+        next(open_source("s3://bucket/x", Path("/")).list())
