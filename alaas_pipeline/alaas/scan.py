@@ -148,7 +148,9 @@ def _changed(files: Iterable[SourceFile], known: dict[str, Any], listed: set[str
     for file in files:
         listed.add(file.path)
         before = known.get(file.path)
-        if before is None or before["version"] != file.version or before["gone_at"] is not None:
+        # Of a file whose version is not told, only reading it tells whether it changed.
+        told = file.version or file.refused
+        if before is None or not told or before["version"] != file.version or before["gone_at"] is not None:
             yield file
 
 

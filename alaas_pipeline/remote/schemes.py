@@ -118,12 +118,13 @@ def _found(key: str, info: dict[str, Any]) -> Found:
     mark = info.get(name, "")
     if isinstance(mark, datetime):
         mark = mark.timestamp()
-    return Found(key, size, f"{name}:{mark}-{size}")
+    return Found(key, size, f"{name}:{mark}-{size}" if name else f":{size}" if size else "")
 
 
 def _differ(listed: str, looked: str) -> bool:
     """Whether a listing and a look speak of different contents; they cannot be compared where one of them tells less."""
-    return listed.partition(":")[0] == looked.partition(":")[0] and listed != looked
+    comparable = bool(listed and looked) and listed.partition(":")[0] == looked.partition(":")[0]
+    return comparable and listed != looked
 
 
 def _file_system(url: str) -> tuple[Any, str]:

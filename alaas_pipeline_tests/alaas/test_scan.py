@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import facts, images
 from alaas_pipeline.ledger.facts import Facts
 from alaas_pipeline.ledger.images import Counts, Replaced
-from alaas_pipeline.sources import ManifestSource
+from alaas_pipeline.sources import ManifestSource, SourceFile
 from alaas_pipeline_tests.alaas.stand_ins import WatchedSource, picture, put
 from alaas_pipeline_tests.builders import pool_settings
 
@@ -132,6 +134,20 @@ def test_a_manifest_as_the_source_brings_images_and_facts(service: PoolService, 
     report = service.scan(CATS, ManifestSource(manifest, lambda: None))
     assert (report.read, report.gone, report.counts.total, report.counts.refused) == (2, 3, 2, 0)
     assert [one.path for one in report.replaced] == ["c"]
+
+
+def test_files_whose_version_is_not_told_are_read_at_each_scan(service: PoolService, photos: Path) -> None:
+    class Silent(WatchedSource):
+        def list(self) -> Iterator[SourceFile]:
+            return (replace(file, version="") for file in super().list())
+
+    put(photos, 1, 2)
+    (photos / "link.png").symlink_to(photos / "none")
+    source = Silent(photos)
+    assert service.scan(CATS, source).read == 3
+    (photos / "0001.png").write_bytes(picture(9))
+    report = service.scan(CATS, source)
+    assert (report.read, [one.path for one in report.replaced]) == (2, ["0001.png"])
 
 
 def test_gone_and_back_again(service: PoolService, photos: Path) -> None:

@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from alaas_pipeline.errors import UserError
+from alaas_pipeline.remote import ObjectRefused
 from alaas_pipeline.remote.schemes import Files
 from alaas_pipeline.sources import UnreadableFile, open_source
 
@@ -51,6 +52,33 @@ def test_what_ails_one_file_is_said_of_it(there: Any, place: str) -> None:
     assert (reason("a.jpg", 4), reason("gone.jpg")) == ("too_large", "missing")
     there.pipe_file(f"/{place}/p/a.jpg", b"54321")
     assert reason("a.jpg") == "changed_while_reading"
+
+
+@pytest.mark.parametrize("told", [(), ("size",), ("size", "etag")])
+def test_services_whose_listing_tells_less_than_a_look(
+    there: Any, place: str, monkeypatch: pytest.MonkeyPatch, told: tuple[str, ...]
+) -> None:
+    there.pipe_file(f"/{place}/a.jpg", b"12345")
+    files = Files(f"memory://{place}")
+    plain = files._fs.ls
+
+    def ls(path: str, **options: Any) -> Any:
+        marks = {"size": 5, "etag": "one"}
+        kept = {"size": None} | {name: marks[name] for name in told}
+        return [{"name": one["name"], "type": one["type"], **kept} for one in plain(path, **options)]
+
+    monkeypatch.setattr(files._fs, "ls", ls)
+    (found,) = files.list()
+    monkeypatch.setattr(files._fs, "info", lambda path: {"type": "file", "size": 5, "etag": "one"})
+    assert files.read("a.jpg", LIMIT, found.version) == b"12345"
+    with pytest.raises(ObjectRefused, match="too_large"):
+        files.read("a.jpg", 4)
+    monkeypatch.setattr(files._fs, "info", lambda path: {"type": "file", "size": 5, "etag": "two"})
+    if "etag" in told:
+        with pytest.raises(ObjectRefused, match="changed_while_reading"):
+            files.read("a.jpg", LIMIT, found.version)
+    else:
+        assert files.read("a.jpg", LIMIT, found.version) == b"12345"
 
 
 def test_an_empty_place_is_said(place: str) -> None:
