@@ -11,6 +11,7 @@ from alaas_pipeline.engine.torchvision_shim import ensure_torchvision
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home, get_home
 from alaas_pipeline.ledger import Ledger
+from alaas_pipeline.store import open_store
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def examine() -> Iterator[Finding]:
         return
     yield _try("state folder", lambda: _state(home))
     yield _try("ledger", lambda: _ledger(home))
+    yield _try("files", lambda: _files(home))
     yield _try("encoder libraries", _libraries)
     try:
         settings = load_settings()
@@ -64,6 +66,13 @@ def _ledger(home: Home) -> str:
         return "not made yet; the first run makes it"
     with Ledger(home.ledger, lock_timeout_s=10).transaction() as tx:
         return f"schema version {tx.value('SELECT max(version) FROM schema_versions')}"
+
+
+def _files(home: Home) -> str:
+    store = open_store(home)
+    # Any look asks a remote store for its rights.
+    store.exists("doctor")
+    return store.root
 
 
 def _libraries() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -14,8 +15,9 @@ from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.engine.encoder import Encoder, load_encoder
 from alaas_pipeline.home import Home
 from alaas_pipeline.ledger import Ledger
-from alaas_pipeline.sources import FolderSource, S3Source, Source, parse_source
-from alaas_pipeline.store import Store
+from alaas_pipeline.remote.s3 import told
+from alaas_pipeline.sources import Source, open_source
+from alaas_pipeline.store import open_store
 
 
 class Pools(dg.ConfigurableResource):
@@ -26,7 +28,7 @@ class Pools(dg.ConfigurableResource):
     def service(self) -> PoolService:
         """Return the embedded pool service."""
         home = Home(Path(self.home))
-        return PoolService(Ledger(home.ledger), Store(str(home.files)), home)
+        return PoolService(Ledger(home.ledger), open_store(home), home)
 
 
 class Encoders(dg.ConfigurableResource):
@@ -59,14 +61,16 @@ class Avala(dg.ConfigurableResource):
 
 
 class Sources(dg.ConfigurableResource):
-    """Where a pool's images are: a folder, or S3 with the credentials and the endpoint that AWS's own environment names."""
+    """Where a pool's images are: as its setting says; on S3 with the credentials and the endpoint that AWS's own environment names."""
 
     def open(self, settings: PoolSettings) -> Source:
         """Return the pool's source; nothing is read yet."""
-        kind, place, *prefix = parse_source(settings.source, Path.cwd())
-        if kind == "s3":
-            # The package takes a second to import, and every run is a process of its own.
-            from dagster_aws.s3 import S3Resource
+        return open_source(settings.source, Path.cwd(), _s3_client)
 
-            return S3Source(S3Resource().get_client(), place, *prefix)
-        return FolderSource(Path(place))
+
+def _s3_client() -> Any:
+    # The package takes a second to import, and every run is a process of its own.
+    from dagster_aws.s3 import S3Resource
+
+    with told("S3", "used"):
+        return S3Resource().get_client()

@@ -1,15 +1,32 @@
-"""One root for all files the project writes: a local folder, or `s3://bucket/prefix` through fsspec."""
+"""One root for all files the project writes: a local folder, `s3://bucket/prefix`, or any other address that fsspec knows."""
 
+import errno
 import json
 import os
 import re
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from alaas_pipeline.errors import UserError
+from alaas_pipeline.home import Home, absolute_from_env
+from alaas_pipeline.remote import ObjectRefused, Objects, on_this_machine, open_objects, split_url
 
+SETTING = "ALAAS_FILES"
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
+
+
+def open_store(home: Home) -> "Store":
+    """Return the store that `ALAAS_FILES` names, else the folder `files` of the home.
+
+    Raises:
+        UserError: the setting is a relative path, or an address that cannot be used.
+    """
+    address = os.environ.get(SETTING, "").strip()
+    return Store(address if "://" in address else str(absolute_from_env(SETTING) or home.files))
 
 
 class Store:
@@ -22,18 +39,21 @@ class Store:
             credentials and endpoint from the usual AWS environment.
 
     Raises:
-        UserError: empty root, or a URL whose package is not installed.
+        UserError: empty root, or a URL that is not valid, of an unknown kind or whose package is not installed.
     """
 
     def __init__(self, root: str) -> None:
         if not root.strip():
             raise UserError("The store has no root; give a folder, or s3://bucket/prefix.")
-        self._fs: Any = None
-        if "://" in root:
-            self.root = root.rstrip("/")
-            self._fs = _file_system(root)
+        self._objects: Objects | None = None
+        folder = on_this_machine(root)
+        if folder is None:
+            scheme, place, prefix = split_url(root.strip())
+            self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+            self.root = f"{scheme}://{place}/{self._prefix}".rstrip("/")
+            self._objects = open_objects(scheme, place, self.root)
         else:
-            self.root = os.path.abspath(os.path.expanduser(root))
+            self.root = os.path.abspath(os.path.expanduser(folder))
 
     def path(self, *parts: str) -> str:
         """Return the full path or URL of a file below the root; each part may hold several names.
@@ -43,24 +63,42 @@ class Store:
         """
         return "/".join((self.root.rstrip("/"), *(_checked(part) for part in parts)))
 
-    def local(self, *parts: str) -> Path:
-        """Return the path of a file below a local root.
+    @contextmanager
+    def making(self, rel: str) -> Iterator[Path]:
+        """Yield a path on this machine at which a file or a folder is made; its parent is there.
+
+        Of a remote store it is a temporary one. What stands there at the end is put in its place, after a failure too; of a
+        folder what lies deepest comes first, so that a file that names the others is the last.
 
         Raises:
-            UserError: the root is not local, or a part is not allowed (see `path`).
+            UserError: it cannot be written, or the path is not allowed (see `path`).
         """
-        if self._fs is not None:
-            raise UserError(f"{self.root} is not a local folder, which this step needs; set the storage to a folder.")
-        return Path(self.path(*parts))
+        place = self.path(rel)
+        if self._objects is None:
+            Path(place).parent.mkdir(parents=True, exist_ok=True)
+            yield Path(place)
+            return
+        with tempfile.TemporaryDirectory(prefix="alaas-") as folder:
+            made = Path(folder, Path(rel).name)
+            try:
+                yield made
+            finally:
+                files = [made] if made.is_file() else [path for path in made.rglob("*") if path.is_file()]
+                for path in sorted(files, key=lambda path: (-len(path.parts), path)):
+                    below = path.relative_to(made).as_posix()
+                    self.write_bytes(rel if below == "." else f"{rel}/{below}", path.read_bytes())
 
     def write_bytes(self, rel: str, data: bytes) -> str:
         """Write one file, replacing an earlier one, and return its full path.
 
         Locally: temporary file, fsync, rename, fsync of the folder, so that it also survives a loss of power.
+
+        Raises:
+            UserError: the remote store cannot be written to.
         """
         path = self.path(rel)
-        if self._fs is not None:
-            self._fs.pipe_file(path, data)
+        if self._objects is not None:
+            self._objects.write(self._prefix + rel, data)
             return path
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +120,32 @@ class Store:
 
         Raises:
             FileNotFoundError: there is none.
+            UserError: it, or the remote store as a whole, is closed to us.
         """
         path = self.path(rel)
-        return self._fs.cat_file(path) if self._fs is not None else Path(path).read_bytes()
+        if self._objects is None:
+            return Path(path).read_bytes()
+        try:
+            return self._objects.read(self._prefix + rel)
+        except ObjectRefused as error:
+            raise _refusal(error, path) from None
 
     def exists(self, rel: str) -> bool:
-        """Tell whether there is a file of this name."""
+        """Tell whether there is a file of this name.
+
+        Raises:
+            UserError: it, or the remote store as a whole, is closed to us.
+        """
         path = self.path(rel)
-        return bool(self._fs.isfile(path)) if self._fs is not None else Path(path).is_file()
+        if self._objects is None:
+            return Path(path).is_file()
+        try:
+            self._objects.look(self._prefix + rel)
+        except ObjectRefused as error:
+            if error.reason == "missing":
+                return False
+            raise _refusal(error, path) from None
+        return True
 
     def write_json(self, rel: str, value: Any) -> str:
         """Write a JSON file with sorted keys, the same bytes for the same value, and return its full path.
@@ -113,11 +169,15 @@ class Store:
             raise UserError(f"{self.path(rel)} is not valid JSON; restore or remove it.") from None
 
     def list(self, prefix: str = "") -> "list[str]":
-        """Return the relative paths of all files in and below the folder `prefix`, sorted."""
+        """Return the relative paths of all files in and below the folder `prefix`, sorted.
+
+        Raises:
+            UserError: the remote store is closed to us.
+        """
         base = self.path(prefix) if prefix else self.root
-        if self._fs is not None:
-            root = self._fs._strip_protocol(self.root).rstrip("/")
-            return sorted(found[len(root) :].lstrip("/") for found in self._fs.find(base))
+        if self._objects is not None:
+            below = self._prefix + (f"{prefix}/" if prefix else "")
+            return sorted(found.key.removeprefix(self._prefix) for found in self._objects.list(below))
         return sorted(
             Path(folder, name).relative_to(self.root).as_posix()
             for folder, _, names in os.walk(base)
@@ -126,18 +186,10 @@ class Store:
         )
 
 
-def _file_system(url: str) -> Any:
-    import fsspec
-
-    scheme = url.partition("://")[0]
-    try:
-        # Other processes write too: a remembered listing would be wrong.
-        return fsspec.filesystem(scheme, use_listings_cache=False)
-    except ImportError:
-        remedy = "install alaas-pipeline[s3]" if scheme == "s3" else "install its fsspec package"
-        raise UserError(f"Storage on {scheme}:// needs a package that is missing; {remedy}.") from None
-    except ValueError:
-        raise UserError(f"Storage on {scheme}:// is unknown; give a folder, or s3://bucket/prefix.") from None
+def _refusal(error: ObjectRefused, path: str) -> Exception:
+    if error.reason == "missing":
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return UserError(f"{path} cannot be read ({error.reason.replace('_', ' ')}); grant access to it, or restore it.")
 
 
 def _checked(part: str) -> str:

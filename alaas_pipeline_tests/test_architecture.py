@@ -233,6 +233,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
     declared = {re.split(r"[<>=\[]", one)[0] for one in document["project"]["dependencies"]}
     called = {
         "PIL": "pillow",
+        "boto3": "dagster-aws",
         "botocore": "dagster-aws",
         "dagster_aws": "dagster-aws",
         "dotenv": "python-dotenv",

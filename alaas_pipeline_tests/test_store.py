@@ -1,18 +1,30 @@
 import os
-import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.store import Store
+from alaas_pipeline.home import Home
+from alaas_pipeline.store import Store, open_store
+from alaas_pipeline_tests.s3_servers import connect, moto, use
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """A local store, and one behind fsspec (its own in-memory service stands for any object store)."""
-    return Store(str(tmp_path / "files") if request.param == "folder" else f"memory://{uuid.uuid4().hex}/files/")
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with moto() as address:
+        connect(address).create_bucket(Bucket="files")
+        yield address
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A local store, one on S3, and one behind fsspec, whose own in-memory service stands for all others."""
+    use(endpoint, monkeypatch)
+    places = {"folder": tmp_path, "memory": f"memory://{uuid.uuid4().hex}", "s3": f"s3://files/{uuid.uuid4().hex}"}
+    return Store(f"{places[request.param]}/files/")
 
 
 def test_bytes_come_back_and_are_replaced(store: Store) -> None:
@@ -59,10 +71,65 @@ def test_parts_that_lead_elsewhere_are_refused(store: Store, part: str) -> None:
             call(part)
 
 
-def test_local_paths_only_of_local_roots(tmp_path: Path) -> None:
-    assert Store(str(tmp_path)).local("a", "b/c.bin") == tmp_path / "a/b/c.bin"
-    with pytest.raises(UserError, match="not a local folder"):
-        Store("memory://x").local("a")
+def test_what_is_made_on_this_machine_is_put_in_its_place(store: Store) -> None:
+    with store.making("a/b/file.bin") as path:
+        path.write_bytes(b"one")
+    assert store.read_bytes("a/b/file.bin") == b"one"
+    with store.making("set") as folder:
+        (folder / "v1").mkdir(parents=True)
+        (folder / "v1" / "deep").write_bytes(b"deep")
+        (folder / "current").write_bytes(b"v1")
+    assert (store.read_bytes("set/v1/deep"), store.read_bytes("set/current")) == (b"deep", b"v1")
+    # What was written before a failure is kept, and what was taken away is not.
+    with suppress(ZeroDivisionError), store.making("half") as path:
+        path.write_bytes(b"half")
+        raise ZeroDivisionError
+    with store.making("nothing") as path:
+        path.write_bytes(b"x")
+        path.unlink()
+    assert store.read_bytes("half") == b"half"
+    assert store.list() == ["a/b/file.bin", "half", "set/current", "set/v1/deep"]
+
+
+def test_of_a_folder_the_file_on_top_is_written_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, order = Store(f"memory://{uuid.uuid4().hex}"), list[str]()
+    monkeypatch.setattr(store, "write_bytes", lambda rel, data: order.append(rel))
+    with store.making("set") as folder:
+        (folder / "v1" / "x").mkdir(parents=True)
+        for name in ("current.json", "v1/manifest.json", "v1/x/a"):
+            (folder / name).touch()
+    assert order == ["set/v1/x/a", "set/v1/manifest.json", "set/current.json"]
+
+
+def test_one_setting_names_the_store(tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(endpoint, monkeypatch)
+    home = Home(tmp_path)
+    monkeypatch.delenv("ALAAS_FILES", raising=False)
+    assert open_store(home).root == str(tmp_path / "files")
+    for setting, root in (
+        (" s3://files/a/ ", "s3://files/a"),
+        (f"{tmp_path}/b/", f"{tmp_path}/b"),
+        (f"file://{tmp_path}/c", f"{tmp_path}/c"),
+        ("", str(tmp_path / "files")),
+    ):
+        monkeypatch.setenv("ALAAS_FILES", setting)
+        assert open_store(home).root == root
+    monkeypatch.setenv("ALAAS_FILES", "files")
+    with pytest.raises(UserError, match="ALAAS_FILES is the relative path 'files'"):
+        open_store(home)
+
+
+def test_a_store_that_cannot_be_used_is_said_without_secrets(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(endpoint, monkeypatch)
+    for call in (
+        lambda store: store.write_bytes("a", b"x"),
+        lambda store: store.list(),
+    ):
+        with pytest.raises(UserError, match=r"s3://none-there/x cannot be .*the bucket does not exist"):
+            call(Store("s3://none-there/x"))
+    with pytest.raises(UserError) as caught:
+        Store("s3://KEY:verysecret@bucket/x")
+    assert "verysecret" not in str(caught.value)
 
 
 def test_local_writes_leave_no_traces_when_they_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,11 +169,10 @@ def test_relative_and_root_folders_are_made_absolute(tmp_path: Path, monkeypatch
     assert Store("/").path("a") == "/a"
 
 
-def test_unusable_roots_are_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_roots_are_refused_with_a_remedy() -> None:
     with pytest.raises(UserError, match="no root"):
         Store(" ")
     with pytest.raises(UserError, match="unknown; give a folder"):
         Store("nonsense://x")
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(UserError, match=r"install alaas-pipeline\[s3\]"):
-        Store("s3://bucket/prefix")
+    with pytest.raises(UserError, match="gs:// needs a package that is missing: install gcsfs"):
+        Store("gs://bucket/prefix")

@@ -5,7 +5,6 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def read_vectors(ledger: Ledger, store: Store, pool: str) -> tuple[list[str], np
         encoder_id = pools.encoder_id(tx, pool)
         parts = images.parts(tx, pool, encoder_id) if encoder_id else []
         wanted = set(images.embedded(tx, pool, encoder_id)) if encoder_id else set()
-    digests, vectors = _read([store.local(part) for part in parts], pool)
+    digests, vectors = _read(store, parts, pool)
     if set(digests) == wanted:
         return digests, vectors
     # A part may hold vectors whose receipt never reached the ledger, or of images embedded again after a crash.
@@ -121,7 +120,7 @@ def lost_parts(ledger: Ledger, store: Store, pool: str) -> list[str]:
     lost = []
     for part in parts:
         try:
-            _read([store.local(part)], pool)
+            _read(store, [part], pool)
         except UserError:
             lost.append(part)
     return lost
@@ -143,18 +142,18 @@ def check_embeddings(ledger: Ledger, store: Store, pool: str) -> list[str]:
     return problems
 
 
-def _read(paths: list[Path], pool: str) -> tuple[list[str], np.ndarray]:
+def _read(store: Store, parts: list[str], pool: str) -> tuple[list[str], np.ndarray]:
     from polars.exceptions import PolarsError
 
     digests: list[str] = []
     blocks: list[np.ndarray] = []
-    for path in paths:
+    for part in parts:
         try:
-            names, block = read_parts([path])
+            names, block = read_parts([store.read_bytes(part)])
         except (OSError, ValueError, PolarsError) as error:
             what = "missing" if isinstance(error, FileNotFoundError) else "damaged"
             raise UserError(
-                f"Pool '{pool}': the vectors in {path} are {what}. Restore this file from a copy, or have its images embedded again, their "
+                f"Pool '{pool}': the vectors in {store.path(part)} are {what}. Restore this file from a copy, or have its images embedded again, their "
                 f"credits refunded: alaas-pipeline reconcile {pool} --apply"
             ) from None
         digests += names
@@ -215,7 +214,8 @@ def _embed_parts(
         name = hashlib.sha256("\n".join([*part.digests, *part.failed]).encode()).hexdigest()[:16]
         rel = f"pools/{pool}/embeddings/{encoder_id}/{name}.parquet"
         if part.digests:
-            write_part(store.local(rel), part.digests, part.vectors)
+            with store.making(rel) as path:
+                write_part(path, part.digests, part.vectors)
         with ledger.transaction() as tx:
             credits.settle(
                 tx, pool, operation, embed_price(len(part.digests)), f"Embedded {len(part.digests):,} images"

@@ -13,8 +13,8 @@ from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.engine.images import ImageLimits, RefusedImage, content_digest, inspect
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Ledger, credits, facts, images, pools
-from alaas_pipeline.sources import Source, SourceFile, UnreadableFile
-from alaas_pipeline.sources.manifest import read_manifest
+from alaas_pipeline.sources import ManifestSource, Source, SourceFile, UnreadableFile
+from alaas_pipeline.sources.manifest import BadRow, ManifestRow, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,22 @@ class ManifestReport:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What one look through the source found. All counts are of files; `manifest` is None where the pool has none."""
+    """What one look through the source found. All counts are of files.
+
+    Attributes:
+        listed: files that may be images.
+        read: those of them that were new or changed.
+        gone: files that stood there before and do not any more.
+        counts: the pool's images now.
+        replaced: files with other bytes than before, in order of path.
+        manifest: None where the pool has none.
+    """
 
     listed: int
     read: int
     gone: int
     counts: images.Counts
+    replaced: tuple[images.Replaced, ...] = ()
     manifest: ManifestReport | None = None
 
 
@@ -65,9 +75,10 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
         known = images.known_files(tx, settings.key)
         # Most failures of an image that decodes are of the moment: a network, a file that came back.
         images.forget_failures(tx, settings.key)
-        described = facts.record(tx, settings.key, _manifest_rows(settings))
+        described = facts.record(tx, settings.key, _manifest_rows(settings, source))
     listed: set[str] = set()
     read = 0
+    before: dict[str, str] = {}
     with ThreadPoolExecutor(max_workers=2) as threads:
         changed = _changed(source.list(), known, listed)
         while chunk := list(islice(changed, CHUNK)):
@@ -75,6 +86,7 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
             with ledger.transaction() as tx:
                 images.record_scan(tx, settings.key, [file for file, _ in found], _distinct(found), [])
             read += len(chunk)
+            before |= _replaced(found, known)
             log.info("%s: read %s files of %s so far", settings.key, f"{read:,}", source.name)
     if not listed:
         raise UserError(
@@ -84,6 +96,9 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
     with ledger.transaction() as tx:
         images.record_scan(tx, settings.key, [], [], gone)
         counts = images.counts(tx, settings.key)
+        replaced = tuple(images.replaced(tx, settings.key, before))
+    if replaced:
+        log.info("%s: %s files have new content and are new images", settings.key, f"{len(replaced):,}")
     log.info(
         "%s: %s files, %s of them new or changed, %s refused",
         settings.key,
@@ -91,13 +106,27 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
         f"{read:,}",
         f"{counts.refused:,}",
     )
-    return ScanReport(len(listed), read, len(gone), counts, _compare(settings, described, listed))
+    return ScanReport(len(listed), read, len(gone), counts, replaced, _compare(settings, described, listed))
 
 
-def _manifest_rows(settings: PoolSettings) -> Iterator[facts.Facts]:
+def _manifest_rows(settings: PoolSettings, source: Source) -> Iterator[facts.Facts]:
+    rows: Iterator[ManifestRow | BadRow] = iter(())
     if settings.manifest:
-        for row in read_manifest(Path(settings.manifest)):
+        rows = read_manifest(Path(settings.manifest))
+    elif isinstance(source, ManifestSource):
+        rows = source.rows()
+    for row in rows:
+        if isinstance(row, ManifestRow):
             yield facts.Facts(row.path, row.group, row.values)
+
+
+def _replaced(found: list[tuple[dict[str, Any], dict[str, Any] | None]], known: dict[str, Any]) -> dict[str, str]:
+    """Path -> digest before, of files that were read and have another one now."""
+    return {
+        row["path"]: known[row["path"]]["digest"]
+        for row, _ in found
+        if row["digest"] and row["path"] in known and known[row["path"]]["digest"] not in (None, row["digest"])
+    }
 
 
 def _compare(settings: PoolSettings, described: set[str], listed: set[str]) -> ManifestReport | None:
@@ -119,7 +148,9 @@ def _changed(files: Iterable[SourceFile], known: dict[str, Any], listed: set[str
     for file in files:
         listed.add(file.path)
         before = known.get(file.path)
-        if before is None or before["version"] != file.version or before["gone_at"] is not None:
+        # Of a file whose version is not told, only reading it tells whether it changed.
+        told = file.version or file.refused
+        if before is None or not told or before["version"] != file.version or before["gone_at"] is not None:
             yield file
 
 
@@ -133,7 +164,7 @@ def _examine(source: Source, file: SourceFile, limits: ImageLimits) -> tuple[dic
         "reason": None,
     }
     try:
-        data = source.read(file.path, limits.max_bytes)
+        data = source.read(file.path, limits.max_bytes, file.version)
     except UnreadableFile as error:
         return row | {"reason": str(error)}, None
     digest = content_digest(data)

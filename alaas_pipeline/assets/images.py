@@ -8,6 +8,7 @@ from alaas_pipeline.alaas.scan import ManifestReport
 from alaas_pipeline.assets.common import columns, pool_asset, table, told_plainly
 from alaas_pipeline.config import PoolSettings
 from alaas_pipeline.ledger import images as ledger_images
+from alaas_pipeline.ledger.images import Replaced
 from alaas_pipeline.resources import Pools, Sources
 
 SHOWN = 50
@@ -37,6 +38,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                 "files_listed": report.listed,
                 "files_read": report.read,
                 "files_gone": report.gone,
+                "files_replaced": len(report.replaced),
                 "refused": len(refused),
                 "duplicates": len(repeated),
                 **(_manifest(report.manifest) if report.manifest else {}),
@@ -49,10 +51,22 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                 "duplicate_files": table(
                     [{"path": row["path"], "same_bytes_as": row["image_id"]} for row in repeated[:SHOWN]]
                 ),
+                "replaced_files": table([_replaced(one) for one in report.replaced[:SHOWN]]),
             }
         )
 
     return images
+
+
+def _replaced(one: Replaced) -> dict[str, Any]:
+    """What became of the image that stood at a path before."""
+    old = "retired" if one.retired else "goes on at another path"
+    return {
+        "path": one.path,
+        "new_image": one.now[:12],
+        "old_image": one.before[:12],
+        "the_old_one": f"{old}; a round picked it, and its labels stay with it" if one.picked else old,
+    }
 
 
 def _manifest(report: ManifestReport) -> dict[str, Any]:

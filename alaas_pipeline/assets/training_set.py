@@ -6,7 +6,7 @@ import dagster as dg
 
 from alaas_pipeline.assets.common import columns, pool_asset, table, told_plainly
 from alaas_pipeline.config import PoolSettings
-from alaas_pipeline.labels.collect import write_training_set
+from alaas_pipeline.labels.collect import training_set_folder, write_training_set
 from alaas_pipeline.labels.training.rows import SPLITS
 from alaas_pipeline.report.pool import write_report
 from alaas_pipeline.report.tables import CLASS_HEADERS, class_rows, markdown_table
@@ -35,7 +35,7 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
         metadata: dict = {
             "dagster/row_count": written.images,
             "version": written.version,
-            "folder": dg.MetadataValue.path(str(written.folder)),
+            "folder": dg.MetadataValue.path(service.store.path(training_set_folder(settings.key), written.version)),
             "train": written.train,
             "validation": written.validation,
             "test": written.test,

@@ -68,10 +68,10 @@ def service() -> "PoolService":
     """Return the pool service of this installation."""
     from alaas_pipeline.alaas.service import PoolService
     from alaas_pipeline.ledger import Ledger
-    from alaas_pipeline.store import Store
+    from alaas_pipeline.store import open_store
 
     home = get_home()
-    return PoolService(Ledger(home.ledger), Store(str(home.files)), home)
+    return PoolService(Ledger(home.ledger), open_store(home), home)
 
 
 def user() -> str:

@@ -23,7 +23,7 @@ from alaas_pipeline.home import Home, checkout, get_home, prepare_dagster_home, 
 from alaas_pipeline.ledger import Ledger, rounds
 from alaas_pipeline.ledger.status import status
 from alaas_pipeline.report.pool import report_file, write_simulation
-from alaas_pipeline.store import Store
+from alaas_pipeline.store import open_store
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run_demo(count: int) -> None:
     log.info("putting the photographs in place")
     truth = prepare_photos(home)
     prepare_dagster_home(home)
-    service = PoolService(Ledger(home.ledger), Store(str(home.files)), home)
+    service = PoolService(Ledger(home.ledger), open_store(home), home)
     write_simulation(service.store, POOL, class_counts(truth))
     before = _landed(service)
     with (

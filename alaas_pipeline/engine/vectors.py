@@ -60,14 +60,14 @@ def write_part(path: Path, digests: list[str], vectors: "NDArray[np.floating]") 
         os.close(folder)
 
 
-def read_parts(paths: Sequence[Path]) -> tuple[list[str], "NDArray[np.float32]"]:
+def read_parts(parts: Sequence[Path | bytes]) -> tuple[list[str], "NDArray[np.float32]"]:
     """Reads parts back, one after the other.
 
     Args:
-        paths: Files made by `write_part`, all of one width.
+        parts: Files made by `write_part`, or what is in them, all of one width.
 
     Returns:
-        The digests and the vectors, float32 of shape (rows, dim), in the order of the files; no paths give
+        The digests and the vectors, float32 of shape (rows, dim), in their order; no parts give
         an empty list and an array of shape (0, 0).
 
     Raises:
@@ -77,8 +77,8 @@ def read_parts(paths: Sequence[Path]) -> tuple[list[str], "NDArray[np.float32]"]
 
     digests: list[str] = []
     blocks: list[NDArray[np.float32]] = []
-    for path in paths:
-        frame = pl.read_parquet(path, columns=["digest", "vector"])
+    for part in parts:
+        frame = pl.read_parquet(part, columns=["digest", "vector"])
         digests.extend(frame["digest"].to_list())
         dtype = frame.schema["vector"]
         width = dtype.size if isinstance(dtype, pl.Array) else 0

@@ -50,8 +50,16 @@ def learned(ledger: Ledger, pool: str, until: str | None = None) -> Learned:
     return Learned(keys, labelled, classes, dict(sorted(counts.items())))
 
 
+def training_set_folder(pool: str) -> str:
+    """Return the folder of all versions of a pool's training set, in the store."""
+    return f"pools/{pool}/training_set"
+
+
 def write_training_set(ledger: Ledger, store: Store, pool: str) -> TrainingSet:
-    """Write the current version of the pool's training set, from all landed rounds and imports."""
+    """Write the current version of the pool's training set, from all landed rounds and imports.
+
+    It stands below `training_set_folder`; where that is not on this machine, the `folder` of the result is gone when this returns.
+    """
     with ledger.transaction() as tx:
         keys = [one.key for one in rounds.of_pool(tx, pool) if one.state == "landed"]
         brought = [one.key for one in imports.of_pool(tx, pool)]
@@ -79,7 +87,8 @@ def write_training_set(ledger: Ledger, store: Store, pool: str) -> TrainingSet:
         if row["digest"] not in labelled
     ]  # fmt: skip
     lineage = Lineage(_origins(landings, keys), _origins(landings, brought), encoder_id)
-    return build_training_set(rows, store.local(f"pools/{pool}/training_set"), lineage=lineage)
+    with store.making(training_set_folder(pool)) as folder:
+        return build_training_set(rows, folder, lineage=lineage)
 
 
 def _row(row: Mapping[str, Any], key: str, age: int, groups: tuple[str, ...], test: bool) -> TrainingRow:

@@ -73,11 +73,10 @@ def fetch(ledger: Ledger, store: Store, client: AvalaClient, current: Round, exp
         names = {row["file_name"]: row["digest"] for row in pushes.planned(tx, current.key)}
         rows = images.details(tx, current.pool, list(names.values()))
     file = f"pools/{current.pool}/rounds/{current.key}/export-{export.uid}.bin"
-    path = store.local(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    client.download_export(export, path, max_bytes=MAX_EXPORT_BYTES)
     sizes = {name: size for name, digest in names.items() if (size := _size(rows[digest]))}
-    content = read_export(path, sizes=sizes, max_file_bytes=MAX_EXPORT_BYTES)
+    with store.making(file) as path:
+        client.download_export(export, path, max_bytes=MAX_EXPORT_BYTES)
+        content = read_export(path, sizes=sizes, max_file_bytes=MAX_EXPORT_BYTES)
     outcomes, quarantined = _join(content, names)
     sent = {digest: name for name, digest in names.items()}
     shown = {digest: row["image_id"] for digest, row in rows.items()}

@@ -104,13 +104,12 @@ class Importer:
             known = imports.landed_as(tx, self.settings.key, export_uid=export.uid)
         if known:
             return Imported(None, uid, known.test_set, known=known.key)
-        path = self.store.local(f"pools/{self.settings.key}/imports/export-{export.uid}.bin")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        client.download_export(export, path, max_bytes=MAX_BYTES)
-        given = read_given(path, names)
-        done = self._take(uid, given, names, export_uid=export.uid)
-        # A file that could not be read stays, for people to look at.
-        path.unlink(missing_ok=True)
+        with self.store.making(f"pools/{self.settings.key}/imports/export-{export.uid}.bin") as path:
+            client.download_export(export, path, max_bytes=MAX_BYTES)
+            given = read_given(path, names)
+            done = self._take(uid, given, names, export_uid=export.uid)
+            # A file that could not be read stays, for people to look at.
+            path.unlink(missing_ok=True)
         return done
 
     def _names(self) -> PoolNames:

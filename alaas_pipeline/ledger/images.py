@@ -24,6 +24,25 @@ class Counts:
     embedded: int
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """A file whose bytes are others than before.
+
+    Attributes:
+        path: of the file.
+        before: digest of the old image.
+        now: digest of the new one.
+        retired: whether the old image stands nowhere else, so that it is not picked any more.
+        picked: whether a round has picked the old image; its labels stay with it.
+    """
+
+    path: str
+    before: str
+    now: str
+    retired: bool
+    picked: bool
+
+
 def known_files(tx: Transaction, pool: str) -> dict[str, Row]:
     """Return path -> row of every file ever seen, so that unchanged files are not read again."""
     return {
@@ -45,6 +64,21 @@ def record_scan(tx: Transaction, pool: str, files: list[Row], images: list[Row],
     if gone:
         with tx.given([{"path": path} for path in gone]):
             tx.run("UPDATE image_files SET gone_at = ? WHERE pool = ? AND path IN (SELECT path FROM given)", at, pool)
+
+
+def replaced(tx: Transaction, pool: str, before: dict[str, str]) -> list[Replaced]:
+    """Tell what became of the images that files held before (path -> digest), in order of path."""
+    if not before:
+        return []
+    with tx.given([{"path": path, "digest": digest} for path, digest in before.items()]):
+        rows = tx.rows(
+            "SELECT g.path, g.digest AS before, n.digest AS now, NOT EXISTS (SELECT 1 FROM image_files f WHERE f.pool = n.pool "
+            "AND f.digest = g.digest AND f.gone_at IS NULL) AS retired, "
+            "EXISTS (SELECT 1 FROM selections s WHERE s.pool = n.pool AND s.digest = g.digest) AS picked "
+            "FROM given g JOIN image_files n ON n.pool = ? AND n.path = g.path ORDER BY g.path",
+            pool,
+        )
+    return [Replaced(**row) for row in rows]
 
 
 def to_embed(tx: Transaction, pool: str, encoder_id: str) -> list[str]:

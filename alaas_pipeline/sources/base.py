@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from threading import Lock
 from typing import Protocol
 
 from alaas_pipeline.errors import UserError
+from alaas_pipeline.remote import on_this_machine, split_url
 
 _REASONS = {
     "missing": "{path} is not in {source} any more.",
@@ -79,7 +79,8 @@ class SourceFile:
     Attributes:
         path: POSIX path relative to the source, in NFC. Unique within one listing.
         bytes: size in bytes (0 where it is not known).
-        version: changes whenever the content may have changed: `mtime_ns-size` in folders, the ETag on S3.
+        version: changes whenever the content may have changed: `mtime_ns-size` in folders, the ETag on S3. Empty where it
+            is not known.
         refused: reason code of a file that cannot be read, else empty. `Source.read` raises the same.
     """
 
@@ -102,11 +103,11 @@ class Source(Protocol):
         """
         ...
 
-    def read(self, path: str, max_bytes: int) -> bytes:
-        """Return the content of one listed file.
+    def read(self, path: str, max_bytes: int, version: str = "") -> bytes:
+        """Return the content of one listed file: with a version, of that one and no other.
 
         Raises:
-            UnreadableFile: this one file cannot be read, or is larger than `max_bytes`.
+            UnreadableFile: this one file cannot be read, has changed, or is larger than `max_bytes`.
             UserError: the place itself is missing or closed to us.
         """
         ...
@@ -125,29 +126,34 @@ def parse_source(source: str, base: Path) -> tuple[str, ...]:
     """Split a pool's `source` setting into its parts.
 
     Args:
-        source: `s3://bucket/prefix`, or a folder (absolute, `~/...`, or relative to `base`).
+        source: `s3://bucket/prefix`, another scheme that fsspec knows, a folder, or a manifest, which is a file (both absolute,
+            `~/...`, or relative to `base`).
         base: the folder that relative paths start from.
 
     Returns:
-        `("s3", bucket, prefix)` with a prefix that is empty or ends in `/`, or `("folder", absolute path)`.
+        `("s3", bucket, prefix)`, or `(scheme, place, prefix)`, with a prefix that is empty or ends in `/`; `("folder", absolute
+        path)`; or `("manifest", absolute path)`.
 
     Raises:
-        UserError: empty, another scheme, or no valid bucket name.
+        UserError: empty, no address, or one with passwords or a signature in it.
     """
     text = source.strip()
     if not text or "\0" in text:
         raise UserError("The source is empty; give a folder, or s3://bucket/prefix.")
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return "folder", os.path.normpath(base / Path(text).expanduser())
-    if scheme.lower() != "s3":
-        raise UserError(f"Sources of the kind {scheme}:// are not supported; give a folder, or s3://bucket/prefix.")
-    bucket, _, prefix = rest.partition("/")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
-        # The text is not repeated: people write keys in front of an @.
-        raise UserError("An S3 source needs a valid bucket name: s3://bucket/prefix, with no keys in it.")
+    local = on_this_machine(text)
+    if local is not None:
+        path = os.path.normpath(base / Path(local).expanduser())
+        return ("manifest" if is_manifest_name(path) and not os.path.isdir(path) else "folder"), path
+    scheme, place, prefix = split_url(text)
+    if "?" in prefix:
+        raise UserError(f"A source of the kind {scheme}:// is a place without '?' and what follows; take it away.")
     prefix = prefix.strip("/")
-    return "s3", bucket, f"{prefix}/" if prefix else ""
+    return scheme, place, f"{prefix}/" if prefix else ""
+
+
+def is_manifest_name(path: str) -> bool:
+    """Tell whether a file is a list of images, judged by its name alone."""
+    return path.lower().endswith((".csv", ".parquet", ".jsonl", ".ndjson"))
 
 
 class Names:

@@ -49,9 +49,20 @@ class FolderSource:
             raise UserError(f"The source folder {self.name!r} {what}; create it or mend the pool's source.")
         return self._walk()
 
-    def read(self, path: str, max_bytes: int) -> bytes:
+    def look(self, path: str) -> SourceFile:
+        """Tell of one file without reading it.
+
+        Raises:
+            UnreadableFile: it cannot be read.
+        """
+        info = self._resolve(self._raw(path), path)[1]
+        return SourceFile(path, info.st_size, _version(info))
+
+    def read(self, path: str, max_bytes: int, version: str = "") -> bytes:
         """Return the content of one file. See `Source.read`."""
         real, before = self._resolve(self._raw(path), path)
+        if version and version != _version(before):
+            self._refuse("changed_while_reading", path)
         if before.st_size > max_bytes:
             self._refuse("too_large", path)
         try:

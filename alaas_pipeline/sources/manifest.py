@@ -1,7 +1,8 @@
 """A team's own list of its images: CSV, Parquet or JSONL, one row an image, read row by row.
 
-The column `id` is the path of the image in the source, `group` is what it belongs to (a drive, a camera, a patient);
-all others are facts, kept under the names of their columns.
+The column `id` names the image (its path in the source, where the pool has another one), `uri` is where it is, `group` is what
+it belongs to (a drive, a camera, a patient); all others are facts, kept under the names of their columns, those of an
+object in `metadata` under theirs.
 """
 
 import csv
@@ -25,11 +26,26 @@ class ManifestRow:
         path: of the image in the source, in NFC.
         group: what it belongs to, in NFC and without space around it; None if nothing is said.
         values: every further column that says something: text, number, or true and false.
+        uri: where it is; empty if nothing is said.
     """
 
     path: str
     group: str | None
     values: dict[str, Any]
+    uri: str = ""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that says nothing of any image.
+
+    Attributes:
+        place: the line, in Parquet the row, both from 1.
+        problem: what is wrong, and the remedy.
+    """
+
+    place: str
+    problem: str
 
 
 def read_manifest(path: Path) -> Iterator[ManifestRow]:
@@ -39,30 +55,64 @@ def read_manifest(path: Path) -> Iterator[ManifestRow]:
         UserError: the file is missing or no such file, has no column `id`, a row is broken or has no id, or an id stands
             twice. The message names the line, in Parquet the row, both from 1.
     """
+    for row in read_rows(path, "manifest"):
+        if isinstance(row, BadRow):
+            raise UserError(f"{path}, {row.place}: {row.problem}")
+        yield row
+
+
+def read_rows(path: Path, setting: str) -> Iterator[ManifestRow | BadRow]:
+    """Yield good and bad rows in the order of the file. Of rows with the same id the first is good.
+
+    Args:
+        path: the file.
+        setting: what names it in pools.yaml.
+
+    Raises:
+        UserError: the file is missing or no such file, has no column `id`, or it cannot be told where its rows end.
+    """
     reader = {".csv": _csv, ".parquet": _parquet}.get(path.suffix.lower(), _jsonl)
     seen: set[str] = set()
     try:
         for place, row in reader(path):
-            made = _row(row, path, place)
-            if made.path in seen:
-                raise UserError(f"{path}, {place}: the id {made.path!r} stands twice. Keep one row for each image.")
+            made = row if isinstance(row, str) else _row(row)
+            if isinstance(made, ManifestRow) and made.path in seen:
+                made = f"the id {made.path!r} stands twice. Keep one row for each image."
+            if isinstance(made, str):
+                yield BadRow(place, made)
+                continue
             seen.add(made.path)
             yield made
     except OSError as error:
         raise UserError(
-            f"The manifest {path} cannot be read ({error.strerror or error}). Put it there, or correct 'manifest' in pools.yaml."
+            f"The manifest {path} cannot be read ({error.strerror or error}). Put it there, or correct '{setting}' in pools.yaml."
         ) from None
     except UnicodeDecodeError:
         raise UserError(f"The manifest {path} is not in UTF-8. Save it as UTF-8.") from None
 
 
-def _row(row: dict[str, Any], path: Path, place: str) -> ManifestRow:
+def _row(row: dict[str, Any]) -> ManifestRow | str:
+    """The row, or what is wrong with it."""
     name = row.pop("id", None)
     if not isinstance(name, str) or not name:
-        raise UserError(f"{path}, {place}: the id is {'empty' if name in (None, '') else 'no text'}. {_NO_ID}")
+        return f"the id is {'empty' if name in (None, '') else 'no text'}. {_NO_ID}"
+    row = _metadata(row.pop("metadata", None)) | row
     values = {column: plain for column, value in row.items() if (plain := _plain(value)) != ""}
     group = unicodedata.normalize("NFC", str(values.pop("group", ""))).strip()
-    return ManifestRow(unicodedata.normalize("NFC", name), group or None, values)
+    # No fact: it may be signed.
+    uri = str(values.pop("uri", "")).strip()
+    return ManifestRow(unicodedata.normalize("NFC", name), group or None, values, uri)
+
+
+def _metadata(value: Any) -> dict[str, Any]:
+    """The facts in an object, which CSV can only hold as text; anything else is a fact by itself."""
+    given = value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            given = json.loads(value)
+        except (ValueError, RecursionError):
+            return {"metadata": value}
+    return given if isinstance(given, dict) else {"metadata": value}
 
 
 def _plain(value: Any) -> Any:
@@ -82,7 +132,7 @@ def _check_columns(names: list[str], path: Path) -> None:
         raise UserError(f"The manifest {path} has the column '{twice[0]}' twice. Give each column a name of its own.")
 
 
-def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file, strict=True)
         try:
@@ -91,17 +141,19 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             for cells in lines:
                 if not cells:
                     continue
-                if len(cells) != len(names):
-                    raise UserError(
-                        f"{path}, line {lines.line_num}: it has {len(cells)} cells, the first line has {len(names)}. "
-                        "Put a cell that holds a comma between double quotes."
-                    )
-                yield f"line {lines.line_num}", dict(zip(names, cells, strict=True))
+                yield (
+                    f"line {lines.line_num}",
+                    dict(zip(names, cells, strict=True))
+                    if len(cells) == len(names)
+                    else f"it has {len(cells)} cells, the first line has {len(names)}. "
+                    "Put a cell that holds a comma between double quotes.",
+                )
         except csv.Error as error:
+            # A quote that is not closed hides all rows below it.
             raise UserError(f"{path}, line {lines.line_num}: it is broken ({error}). Mend or remove it.") from None
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -112,9 +164,10 @@ def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     # Half a character can be written so, and nowhere be kept.
                     json.dumps(row, ensure_ascii=False).encode()
             except (ValueError, RecursionError) as error:
-                raise UserError(f"{path}, line {number}: it is not valid JSON ({error}). Mend or remove it.") from None
-            if not isinstance(row, dict) or "id" not in row:
-                raise UserError(f"{path}, line {number}: it is no object with an 'id'. {_NO_ID}")
+                row = f"it is not valid JSON ({error}). Mend or remove it."
+            else:
+                if not isinstance(row, dict) or "id" not in row:
+                    row = f"it is no object with an 'id'. {_NO_ID}"
             yield f"line {number}", row
 
 

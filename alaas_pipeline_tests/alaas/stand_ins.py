@@ -41,10 +41,10 @@ class WatchedSource:
     def list(self) -> Iterator[SourceFile]:
         return self._source.list()
 
-    def read(self, path: str, max_bytes: int) -> bytes:
+    def read(self, path: str, max_bytes: int, version: str = "") -> bytes:
         self.reads.append(path)
         self.on_read(path)
-        return self._source.read(path, max_bytes)
+        return self._source.read(path, max_bytes, version)
 
 
 class TinyEncoder:
@@ -89,5 +89,6 @@ def fill_pool(
             images.record_embedded(tx, settings.key, ENCODER, part, digests, {}, "embed:cats:1")
     if embed:
         vectors = np.random.default_rng(0).normal(size=(count, 16))
-        write_part(service.store.local(part), digests, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+        with service.store.making(part) as path:
+            write_part(path, digests, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     return digests

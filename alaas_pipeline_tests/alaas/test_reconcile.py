@@ -1,5 +1,7 @@
 """Comparing ledger, platform and files: every kind of drift planted for real, found, and mended where that is safe."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -224,7 +226,7 @@ def test_reservations_that_nobody_works_on_go_back(bench: Bench) -> None:
 def test_vectors_that_are_lost_are_refunded_once(bench: Bench, damage: str) -> None:
     key = bench.open_round()
     part, digests = f"pools/{bench.pool}/embeddings/tiny-1/a.parquet", sorted(bench.bytes)
-    path = bench.store.local(part)
+    path = Path(bench.store.path(part))
     write_part(path, digests, np.eye(2, 8, dtype=np.float32))
     with bench.ledger.transaction() as tx:
         credits.grant_up_to(tx, bench.pool, 1000)

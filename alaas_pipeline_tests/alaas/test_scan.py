@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from alaas_pipeline.engine.images import ImageLimits
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import facts, images
 from alaas_pipeline.ledger.facts import Facts
-from alaas_pipeline.ledger.images import Counts
+from alaas_pipeline.ledger.images import Counts, Replaced
+from alaas_pipeline.sources import ManifestSource, SourceFile
 from alaas_pipeline_tests.alaas.stand_ins import WatchedSource, picture, put
 from alaas_pipeline_tests.builders import pool_settings
 
@@ -70,6 +73,81 @@ def test_changed_bytes_under_the_same_path_are_a_new_image(service: PoolService,
     with service.ledger.transaction() as tx:
         assert len(images.ids(tx, "cats")) == 3
         assert len(images.not_pickable(tx, "cats")) == 1
+
+
+def test_what_became_of_replaced_images_is_told(service: PoolService, photos: Path) -> None:
+    put(photos, 1, 2, 3)
+    (photos / "copy of 2.png").write_bytes(picture(2))
+    source = WatchedSource(photos)
+    assert service.scan(CATS, source).replaced == ()
+    with service.ledger.transaction() as tx:
+        old = images.digests_by_path(tx, "cats")
+    for name, number in (("0001.png", 11), ("0002.png", 12)):
+        (photos / name).write_bytes(picture(number))
+        os.utime(photos / name, ns=(1, 1))
+    replaced = service.scan(CATS, source).replaced
+    with service.ledger.transaction() as tx:
+        new = images.digests_by_path(tx, "cats")
+        assert images.not_pickable(tx, "cats") == [old["0001.png"]]
+    assert replaced == (
+        Replaced("0001.png", old["0001.png"], new["0001.png"], retired=True, picked=False),
+        Replaced("0002.png", old["0002.png"], new["0002.png"], retired=False, picked=False),
+    )
+    assert service.scan(CATS, source).replaced == ()
+
+
+def test_a_file_that_changes_between_listing_and_reading_is_read_at_the_next_scan(
+    service: PoolService, photos: Path
+) -> None:
+    put(photos, 1, 2)
+    source = WatchedSource(photos)
+
+    def change(path: str) -> None:
+        if path == "0001.png":
+            (photos / path).write_bytes(picture(9))
+            os.utime(photos / path, ns=(7, 7))
+
+    source.on_read = change
+    assert service.scan(CATS, source).counts == Counts(1, 0, 1, 1, 0, 0)
+    assert "changed while it was read" in refusals(service)["0001.png"]
+    source.on_read = lambda path: None
+    report = service.scan(CATS, source)
+    assert (report.read, report.counts.total, report.counts.refused) == (1, 2, 0)
+
+
+def test_a_manifest_as_the_source_brings_images_and_facts(service: PoolService, photos: Path) -> None:
+    put(photos, 1, 2)
+    manifest = photos / "list.csv"
+    manifest.write_text(
+        "id,uri,group,night\na,0001.png,drive 1,yes\nb,0001.png,,\nc,0002.png,,\nd,none.png,,\n,0002.png,,\n"
+    )
+    report = service.scan(CATS, ManifestSource(manifest, lambda: None))
+    assert report.counts == Counts(total=2, selected=0, remaining=2, refused=2, duplicates=1, embedded=0)
+    assert report.manifest is None
+    assert set(refusals(service)) == {"d", "list.csv, line 6"}
+    with service.ledger.transaction() as tx:
+        known = sorted((fact for said in facts.of_pool(tx, "cats").values() for fact in said), key=str)
+    assert known == [Facts("a", "drive 1", {"night": "yes"}), Facts("b", None, {}), Facts("c", None, {})]
+    # Nothing is read again; a row that is mended counts, and one that is gone takes its image away.
+    assert service.scan(CATS, ManifestSource(manifest, lambda: None)).read == 0
+    manifest.write_text("id,uri\na,0001.png\nc,0001.png\ne,0002.png\n")
+    report = service.scan(CATS, ManifestSource(manifest, lambda: None))
+    assert (report.read, report.gone, report.counts.total, report.counts.refused) == (2, 3, 2, 0)
+    assert [one.path for one in report.replaced] == ["c"]
+
+
+def test_files_whose_version_is_not_told_are_read_at_each_scan(service: PoolService, photos: Path) -> None:
+    class Silent(WatchedSource):
+        def list(self) -> Iterator[SourceFile]:
+            return (replace(file, version="") for file in super().list())
+
+    put(photos, 1, 2)
+    (photos / "link.png").symlink_to(photos / "none")
+    source = Silent(photos)
+    assert service.scan(CATS, source).read == 3
+    (photos / "0001.png").write_bytes(picture(9))
+    report = service.scan(CATS, source)
+    assert (report.read, [one.path for one in report.replaced]) == (2, ["0001.png"])
 
 
 def test_gone_and_back_again(service: PoolService, photos: Path) -> None:

@@ -1,5 +1,7 @@
 """What was labelled before is not picked, and the picks go where it is not; a test set is only not picked."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def digests(service: PoolService) -> list[str]:
     vectors = 0.25 * np.random.default_rng(1).normal(size=(10, 16))
     vectors[LARGE, 0] += 1
     vectors[SMALL, 1] += 1
-    part = service.store.local(f"pools/cats/embeddings/{ENCODER}/part.parquet")
+    part = Path(service.store.path(f"pools/cats/embeddings/{ENCODER}/part.parquet"))
     part.unlink()
     write_part(part, digests, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     return digests

@@ -109,7 +109,7 @@ def test_doctor_of_a_sound_installation(pets: World) -> None:
     assert result.exit_code == 0, result.stdout
     lines = result.stdout.splitlines()
     assert all(line.startswith("ok    ") for line in lines)
-    looked_at = ["Python", "state folder", "ledger", "encoder libraries", "pools.yaml", "pool pets"]
+    looked_at = ["Python", "state folder", "ledger", "files", "encoder libraries", "pools.yaml", "pool pets"]
     assert [line[6:].split(":")[0] for line in lines] == looked_at
     assert f"sandbox at {url} answers as 'sandbox-team'; template " in lines[-1]
 

@@ -192,7 +192,7 @@ def test_names_that_nobody_accepted_stop_the_round(here: Bench, mended: bool) ->
     )
     assert str(caught.value) == f"Round {key}: {told}"
     assert (here.state(key), here.note(key), held.state, served(here, key)) == ("needs_person", told, "held", [])
-    assert here.store.local(held.file).is_file()
+    assert here.store.exists(held.file)
     # Landing it again says the same.
     with pytest.raises(UserError, match=r"nobody accepted \(new: 'car'"):
         here.land(key)

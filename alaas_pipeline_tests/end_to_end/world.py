@@ -23,7 +23,7 @@ from alaas_pipeline.home import get_home, prepare_dagster_home
 from alaas_pipeline.ledger import Ledger
 from alaas_pipeline.ledger.status import status
 from alaas_pipeline.resources import Encoders
-from alaas_pipeline.store import Store
+from alaas_pipeline.store import open_store
 from alaas_pipeline_tests.sandbox_process import TEMPLATE_UID, SandboxProcess
 
 # What the pictures of these tests show; the template declares it, so that no class comes as news in a later round.
@@ -63,7 +63,14 @@ class World:
         self.root = root
         self.models = models
         self.sandbox = SandboxProcess()
-        for name in ("AVALA_API_KEY", "AVALA_BASE_URL", "ALAAS_SANDBOX_URL", "ALAAS_SANDBOX_KEY", "DAGSTER_HOME"):
+        for name in (
+            "AVALA_API_KEY",
+            "AVALA_BASE_URL",
+            "ALAAS_SANDBOX_URL",
+            "ALAAS_SANDBOX_KEY",
+            "ALAAS_FILES",
+            "DAGSTER_HOME",
+        ):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("ALAAS_HOME", str(root / "home"))
         monkeypatch.setenv("ALAAS_POOLS", str(root / "pools.yaml"))
@@ -84,7 +91,7 @@ class World:
 
     @property
     def service(self) -> PoolService:
-        return PoolService(Ledger(self.home.ledger), Store(str(self.home.files)), self.home)
+        return PoolService(Ledger(self.home.ledger), open_store(self.home), self.home)
 
     def pool(self, key: str) -> PoolSettings:
         return load_settings().pool(key)

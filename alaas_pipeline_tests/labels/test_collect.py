@@ -1,6 +1,5 @@
 """From the ledger into the training set: rounds and imports, test sets, groups, and where each label came from."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,7 @@ def bring(tx: Transaction, *outcomes: Outcome, test_set: bool = False) -> str:
 
 
 def of_version(store: Store, version: str, name: str) -> Any:
-    path = store.local("pools/cats/training_set") / version / name
-    return json.loads(path.read_text(encoding="utf-8"))
+    return store.read_json(f"pools/cats/training_set/{version}/{name}")
 
 
 def test_rounds_and_imports_make_one_set_and_the_test_set_stands_apart(ledger: Ledger, tmp_path: Path) -> None:

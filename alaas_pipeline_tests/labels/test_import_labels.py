@@ -114,7 +114,7 @@ def test_a_folder_of_yolo_is_kept_as_one_archive(importer: Importer) -> None:
     assert importer.from_file(folder).known == KEY
     with importer.ledger.transaction() as tx:
         (kept,) = landing.files(tx, KEY)
-    again = importer.store.local(kept)
+    again = Path(importer.store.path(kept))
     assert changed(importer, test_set=True).from_file(again).known == KEY
 
 

@@ -26,6 +26,10 @@ def test_names_of_other_kinds(name: str) -> None:
         ("s3://photos", ("s3", "photos", "")),
         ("s3://photos/", ("s3", "photos", "")),
         ("S3://photos/2024/cats", ("s3", "photos", "2024/cats/")),
+        ("gs://photos/2024/", ("gs", "photos", "2024/")),
+        ("file:///abs/x", ("folder", "/abs/x")),
+        ("lists/cats.CSV", ("manifest", "/base/lists/cats.CSV")),
+        ("/abs/cats.jsonl", ("manifest", "/abs/cats.jsonl")),
         ("cats and dogs", ("folder", "/base/cats and dogs")),
         ("../elsewhere", ("folder", "/elsewhere")),
         ("/abs/x/", ("folder", "/abs/x")),
@@ -36,10 +40,15 @@ def test_parse_source(source: str, parts: tuple[str, ...]) -> None:
     assert parse_source(source, Path("/base")) == parts
 
 
-@pytest.mark.parametrize("source", ["", "  ", "gs://bucket/x", "s3://", "s3:///prefix", "a\0b"])
+@pytest.mark.parametrize("source", ["", "  ", "s3://", "s3:///prefix", "a\0b", "simplecache::s3://bucket/x"])
 def test_parse_source_refuses(source: str) -> None:
     with pytest.raises(UserError, match="s3://bucket/prefix"):
         parse_source(source, Path("/base"))
+
+
+def test_a_folder_may_be_called_like_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "cats.csv").mkdir()
+    assert parse_source("cats.csv", tmp_path) == ("folder", str(tmp_path / "cats.csv"))
 
 
 def test_parse_source_never_repeats_keys() -> None:

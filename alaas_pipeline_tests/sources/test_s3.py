@@ -5,11 +5,10 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from dagster_aws.s3 import S3Resource
-from moto.server import ThreadedMotoServer
 
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.sources import S3Source, UnreadableFile
+from alaas_pipeline_tests.s3_servers import connect, moto, use
 
 LIMIT = 1000
 NFC = "café.jpg"
@@ -19,31 +18,15 @@ MIXED = f"{NFC}/{NFD}"
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto() as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
-def no_other_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own AWS settings, and the metadata service of cloud machines, out of the tests."""
-    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-
-
-def connect(endpoint: str, key: str | None = "testing", secret: str | None = "testing") -> Any:
-    return S3Resource(
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        max_attempts=1,
-        aws_access_key_id=key,
-        aws_secret_access_key=secret,
-    ).get_client()
+def no_other_credentials(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(endpoint, monkeypatch)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def compare_files(service: PoolService, pool: str) -> Iterator[Finding]:
         landed = [*rounds.of_pool(tx, pool), *imports.of_pool(tx, pool)]
         files = [(one.key, file) for one in landed for file in landing.files(tx, one.key)]
     for key, file in files:
-        if not service.store.local(file).is_file():
+        if not service.store.exists(file):
             yield Finding(
                 "files",
                 key,
