@@ -4,10 +4,12 @@ import csv
 from importlib import util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.demo import run_demo
+from alaas_pipeline.demo.accuracy import accuracy
 from alaas_pipeline.demo.photos import class_counts, prepare_photos
 from alaas_pipeline.demo.table import demo_table
 from alaas_pipeline.errors import UserError
@@ -84,14 +86,22 @@ def test_the_table_at_the_end(home: Home) -> None:
         landed_round(tx, ["a", "b"], {"a": "intact", "b": "cracked"}, ROUND)
         landed_round(tx, ["c"], {}, "cats.r0002")
     (document,) = status(service.ledger, "cats")["pools"]
-    lines = demo_table(service, document, {"intact": 4, "cracked": 1}).splitlines()
+    lines = demo_table(service, document, {"intact": 4, "cracked": 1}, {ROUND: (0.75, 0.6)}).splitlines()
     assert [line.split("  ")[0].strip() for line in lines[:4]] == ["round", "----------", "cats.r0001", "cats.r0002"]
-    assert " ".join(lines[2].split()) == "cats.r0001 2 2 2 0 60 0.10 2 of 2 1.4 of 2"
+    assert " ".join(lines[2].split()) == "cats.r0001 2 2 2 0 60 0.10 2 of 2 1.4 of 2 75.0 % 60.0 %"
     assert " ".join(lines[3].split()) == "cats.r0002 1 1 0 1 35 0.05 2 of 2 1.6 of 2"
     text = "\n".join(lines[4:])
     assert "Credits: 115 spent (20 on embedding, 95 on selecting) of 1,000 granted, 0 reserved, 885 left." in text
     assert "Money:   0.15 for labelling, as quoted and accepted." in text
     assert "* A simulation: the true classes of this pool are known" in text
+
+
+def test_accuracy_is_of_the_images_without_a_label() -> None:
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [0.4, 0.6]], np.float32)
+    classes = np.array(["a", "a", "b", "b", "a"])
+    assert accuracy(vectors, classes, np.array([0, 2]), np.array(["a", "b"])) == pytest.approx(2 / 3)
+    assert accuracy(vectors, classes, np.array([0, 2]), np.array(["b", "b"])) == pytest.approx(1 / 3)
+    assert accuracy(vectors, classes, np.arange(5), classes) == 1
 
 
 def test_another_pools_file_is_refused_by_name(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

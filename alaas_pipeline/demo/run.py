@@ -15,6 +15,7 @@ from alaas_pipeline.automation.steps import Step, Wait, avala_step, ledger_step
 from alaas_pipeline.avala.connect import connect
 from alaas_pipeline.config import PoolSettings, load_settings
 from alaas_pipeline.definitions import build_defs
+from alaas_pipeline.demo.accuracy import accuracies
 from alaas_pipeline.demo.photos import class_counts, prepare_photos
 from alaas_pipeline.demo.sandbox_process import local_sandbox
 from alaas_pipeline.demo.table import demo_table
@@ -60,7 +61,7 @@ def run_demo(count: int) -> None:
         while _landed(service) - before < count:
             _advance(defs, instance, service, settings, home)
     document = status(service.ledger, POOL)["pools"][0]
-    print(f"\n{demo_table(service, document, class_counts(truth))}\n")
+    print(f"\n{demo_table(service, document, class_counts(truth), accuracies(service, POOL, truth))}\n")
     print(f"Report:  {report_file(service.store, POOL)}")
     print("UI:      make ui   (then http://127.0.0.1:3000, group solar_cells)")
     print("Again:   make demo runs the next rounds; make demo-clean starts over")

@@ -1,5 +1,6 @@
 """The table at the end of the demo."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from alaas_pipeline.alaas.service import PoolService
@@ -7,11 +8,35 @@ from alaas_pipeline.labels.collect import learned
 from alaas_pipeline.report.curve import expected_classes_found
 from alaas_pipeline.report.tables import text_table
 
-HEADERS = ("round", "picked", "uploaded", "labelled", "refused", "credits", "money", "classes found", "at random*")
+HEADERS = (
+    "round",
+    "picked",
+    "uploaded",
+    "labelled",
+    "refused",
+    "credits",
+    "money",
+    "classes found",
+    "at random*",
+    "accuracy*",
+    "at random*",
+)
 
 
-def demo_table(service: PoolService, document: dict[str, Any], truth: dict[str, int]) -> str:
-    """Return the rounds of the demo pool as text, each with what a random draw of as many images would have found."""
+def demo_table(
+    service: PoolService,
+    document: dict[str, Any],
+    truth: Mapping[str, int],
+    accuracies: Mapping[str, tuple[float, float]],
+) -> str:
+    """Return the rounds of the demo pool as text, each beside what a random draw of as many images would give.
+
+    Args:
+        service: of the demo's installation.
+        document: the pool's status.
+        truth: how many images each class has.
+        accuracies: see `alaas_pipeline.demo.accuracy`.
+    """
     rows, picked, credits, money = [], 0, 0, 0.0
     for entry in document["rounds"]:
         known = learned(service.ledger, document["pool"], until=entry["round"])
@@ -24,6 +49,7 @@ def demo_table(service: PoolService, document: dict[str, Any], truth: dict[str, 
                 entry["round"], len(entry["picked"]), entry["uploaded"], entry["labelled"], entry["refused"], entry["credits_spent"],
                 f"{spent:.2f}", f"{known.classes[-1] if known.classes else 0} of {len(truth)}",
                 f"{expected_classes_found(truth, picked):.1f} of {len(truth)}",
+                *_percent(accuracies.get(entry["round"])),
             )
         )  # fmt: skip
     held = document["credits"]
@@ -35,7 +61,12 @@ def demo_table(service: PoolService, document: dict[str, Any], truth: dict[str, 
             f"Credits: {held['spent']:,} spent ({embedding:,} on embedding, {credits:,} on selecting) of {held['granted']:,} granted, "
             f"{held['reserved']:,} reserved, {held['balance']:,} left.",
             f"Money:   {money:.2f} for labelling, as quoted and accepted.",
-            "* A simulation: the true classes of this pool are known, so the classes that a random draw of as many images",
-            "  would find on average can be computed. In a real pool nobody knows them; see control_share for measuring there.",
+            "* A simulation: the true classes of this pool are known, so what a random draw of as many images would give on average",
+            "  can be computed. Accuracy is of all other images, each taken for what its nearest labelled image is. In a real pool",
+            "  nobody knows the classes; see control_share for measuring there.",
         ]
     )
+
+
+def _percent(shares: tuple[float, float] | None) -> tuple[str, str]:
+    return (f"{100 * shares[0]:.1f} %", f"{100 * shares[1]:.1f} %") if shares else ("", "")
