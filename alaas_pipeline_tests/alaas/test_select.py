@@ -6,8 +6,9 @@ from alaas_pipeline.alaas import select as select_module
 from alaas_pipeline.alaas.select import shares
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import images, rounds, selections
+from alaas_pipeline.ledger import images, landing, rounds, selections
 from alaas_pipeline.ledger.credits import Credits, InsufficientCredits
+from alaas_pipeline.ledger.landing import Outcome
 from alaas_pipeline_tests.alaas.stand_ins import fill_pool
 from alaas_pipeline_tests.builders import pool_settings
 from alaas_pipeline_tests.ledger.fill import digest
@@ -253,3 +254,22 @@ def test_the_settings_are_those_of_when_the_round_was_opened(service: PoolServic
     fill_pool(service, CATS, 12)
     key = service.open_round(pool_settings(images_per_round=5)).key
     assert len(service.select(key)) == 5
+
+
+def test_landed_labels_guide_the_next_round(service: PoolService) -> None:
+    fill_pool(service, CATS, 60)
+    first = one_round(service, images_per_round=12)
+    assert all("labels" not in pick.reason for pick in first)
+    outcomes = [
+        Outcome(pick.digest, "labelled", [label := "cat" if place % 2 else "dog"], [{"label": label}], None)
+        for place, pick in enumerate(first)
+    ]
+    with service.ledger.transaction() as tx:
+        landing.record(
+            tx, "cats", "cats.r0001", export_uid="e", export_digest="e", schema=[], schema_digest="s", file="f", quarantined=[],
+            outcomes=outcomes,
+        )  # fmt: skip
+    second = one_round(service, images_per_round=6)
+    assert all("by the labels so far it" in pick.reason for pick in second)
+    third = one_round(service, images_per_round=6, strategy="coverage")
+    assert all("labels" not in pick.reason for pick in third)
