@@ -13,6 +13,8 @@ from alaas_pipeline.report.contact_sheet import Tile, contact_sheet, inline_mark
 from alaas_pipeline.resources import Pools, Sources
 from alaas_pipeline.sources import Source
 
+COUNTS = ("pool", "candidates", "picked", "remaining")
+
 
 def build(settings: PoolSettings) -> dg.AssetsDefinition:
     """Make the asset for one pool."""
@@ -71,8 +73,8 @@ def build(settings: PoolSettings) -> dg.AssetsDefinition:
                 "contact_sheet": dg.MetadataValue.path(sheet),
                 "credits_before": before.spendable,
                 "credits_after": after.spendable,
-                "remaining_images": service.counts(current.pool).remaining,
-                **{name: dg.MetadataValue.float(float(value)) for name, value in figures.items()},
+                **{name: int(value) if name in COUNTS else round(value, 4) for name, value in figures.items()},
+                "remaining": service.counts(current.pool).remaining,
                 "picks": table(rows),
             }
         )

@@ -73,8 +73,8 @@ class Posterior:
         first, second = np.argsort(-odds, kind="stable")[:2].tolist()
         name, other = self.classes[first], self.classes[second]
         if odds[first] < 2 * odds[second]:
-            return f"by the labels so far it may be '{name}' or '{other}'"
-        return f"by the labels so far it looks like '{name}'"
+            return f"so far it may be '{name}' or '{other}'"
+        return f"so far it looks like '{name}'"
 
 
 def posterior(space: Geometry, targets: "NDArray[np.intp]", labels: Mapping[int, str]) -> Posterior | None:
