@@ -135,11 +135,11 @@ def _traits(cells: list[Cell]) -> list[str]:
 
 
 def plot(cells: list[Cell], peers: list[str], path: Path) -> None:
-    """Draws accuracy over labels, one panel a set and learner: ours, random, the best peer in colour, the other peers in grey."""
+    """Draws accuracy over labels picked in rounds, one panel a set and learner: ours, random, the best peer in colour, the other peers in grey."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    some = tables.only(cells, mode=MODES[0])
+    some = tables.only(cells, mode=MODES[1])
     sets, methods = tables.names(some, "set"), tables.names(some, "method")
     figure = Figure(figsize=(3.2 * len(sets) + 0.6, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
