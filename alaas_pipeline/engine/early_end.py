@@ -5,7 +5,7 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
-from alaas_pipeline.engine.structure import jpeg_end
+from alaas_pipeline.engine.file_structure import jpeg_end
 
 # What a decoder fills in, and bytes that decode to something else.
 _FILLING: Final = frozenset({127, 128})

@@ -20,9 +20,9 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageErr
 
 from alaas_pipeline.engine.allowance import Allowance
 from alaas_pipeline.engine.early_end import ends_early
+from alaas_pipeline.engine.file_structure import check_structure, webp_size
 from alaas_pipeline.engine.pixels import DEEP_MODES, SUPPORTED_MODES, NoFinitePixel, to_rgb
 from alaas_pipeline.engine.refusals import RefusedImage, damaged, truncated, unidentified
-from alaas_pipeline.engine.structure import check_structure, webp_size
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
