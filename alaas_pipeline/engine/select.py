@@ -18,13 +18,15 @@ import sys
 import types
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine import account, coverage, geometry, outliers
+from alaas_pipeline.engine import account, coverage, geometry, outliers, products
 from alaas_pipeline.engine.aims import Aims, Room
 from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
+from alaas_pipeline.engine.structure import Structure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +54,7 @@ def select(
     excluded: Collection[str] = (),
     max_outliers: int | None = None,
     aims: Aims | None = None,
+    keep: Path | None = None,
 ) -> Selection:
     """Picks the images most worth labelling.
 
@@ -66,6 +69,8 @@ def select(
         max_outliers: For "explore", the most outliers to return instead of ceil(0.2 k).
         aims: What the picks have to keep to beside the strategy. With caps or a least distance there may be fewer than
             `k`, although candidates are left.
+        keep: A file for what depends on the pool alone (`alaas_pipeline.engine.structure`): read if it is there and fits,
+            written if not, so that the next request is answered sooner.
 
     Returns:
         Representatives in picking order, any beginning of which is a good shorter list; outliers; metrics.
@@ -76,7 +81,7 @@ def select(
     """
     rows = _checked(ids, vectors, k, strategy, selected, max_outliers)
     aims = aims or Aims()
-    order = sorted(range(len(ids)), key=lambda row: _bytes(ids[row]))
+    order = sorted(range(len(ids)), key=ids.__getitem__)
     names = [ids[row] for row in order]
     barred = set(excluded)
     earlier = np.array([place for place, name in enumerate(names) if name in rows], np.intp)
@@ -88,11 +93,14 @@ def select(
         )
     k = min(k, len(free))
     log.info("Selecting %s of %s images, %s selected before.", f"{k:,}", f"{len(free):,}", f"{len(earlier):,}")
-    space = geometry.fit(vectors, np.array(order, np.intp))
-    plan = _plan(space, names, free, earlier)
+    products.prepare(len(ids))
+    kept = Structure.load(keep) if keep else None
+    structure = Structure.of(ids, vectors, kept)
+    space, known = structure.space, set(structure.made)
+    plan = _plan(structure, free, earlier)
     room = Room(space, names, earlier, aims)
     must = _must(aims, names, rows, barred, k)
-    chosen, gains = _representatives(space, plan, earlier, k, must, room)
+    chosen, gains = _representatives(structure, plan, earlier, k, must, room)
     if not len(chosen):
         raise PoolExhausted(
             f"Nothing is left to pick: the aims rule out all of {len(free):,} images. Raise a cap, or lower the least distance."
@@ -103,13 +111,19 @@ def select(
     if strategy == "explore":
         limit = math.ceil(OUTLIER_SHARE * k) if max_outliers is None else max_outliers
         left = np.setdiff1d(free, chosen)
-        found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit)
+        radii = None
+        if keep:
+            everyone = np.arange(len(names))
+            radii = structure.once(plan.name("reaches"), lambda: outliers.radii(space, plan.targets, everyone))
+        found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit, radii)
         found = [one for one in found if _still(room, one.row)]
     selection = Selection(
         representatives=account.representatives(space, names, earlier, chosen, gains, len(must)),
         outliers=account.edge_cases(space, names, taken, found, usual),
         metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
     )
+    if keep and (structure.made.keys() != known or kept is None or structure.space is not kept.space):
+        structure.save(keep)
     log.info(
         "Selected %s representatives and %s outliers; coverage %.3f, a random draw gives %.3f.",
         f"{len(chosen):,}",
@@ -165,13 +179,12 @@ def _checked(
 
 def _largest_entries(vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
     """Size of each row's largest entry; not finite where any entry is not."""
+    if vectors.dtype == np.float16:
+        # Without their signs, half floats sort as whole numbers do, which are compared much faster.
+        bits = [(vectors[part].view(np.uint16) & 0x7FFF).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
+        return np.concatenate(bits).view(np.float16).astype(np.float64)
     parts = [np.abs(vectors[part]).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
     return np.concatenate(parts).astype(np.float64)
-
-
-def _bytes(name: str) -> bytes:
-    """An id as bytes; names of files that are no text have lone surrogates."""
-    return name.encode(errors="surrogatepass")
 
 
 def _some(ids: list[str]) -> str:
@@ -187,25 +200,34 @@ class _Plan:
     queue: "NDArray[np.intp]"
     copies: "NDArray[np.intp]"
 
+    def name(self, what: str) -> str:
+        """Names what is found out about the pool as seen from these targets."""
+        return f"{what} of {hashlib.blake2b(self.targets.tobytes(), digest_size=8).hexdigest()}"
 
-def _plan(space: geometry.Geometry, names: list[str], free: "NDArray[np.intp]", earlier: "NDArray[np.intp]") -> _Plan:
-    group = space.same()
-    targets = np.sort(np.unique(group, return_index=True)[1])
-    first = free[np.sort(np.unique(group[free], return_index=True)[1])]
-    queue = first[~np.isin(group[first], group[earlier])]
-    copies = np.setdiff1d(free, queue)
+
+def _plan(structure: Structure, free: "NDArray[np.intp]", earlier: "NDArray[np.intp]") -> _Plan:
+    group = structure.space.same()
+    targets = np.flatnonzero(group == np.arange(len(group)))
+    # Of rows that are written twice the last write counts, here the first row of each group.
+    first = np.full(len(group), -1, np.intp)
+    first[group[free[::-1]]] = free[::-1]
+    first[group[earlier]] = -1
+    queue = np.sort(first[first >= 0])
+    copy = np.zeros(len(group), bool)
+    copy[free] = True
+    copy[queue] = False
     if len(targets) > _EXACT:
-        keys = np.array(
-            [int.from_bytes(hashlib.blake2b(_bytes(name), digest_size=8).digest(), "big") for name in names], np.uint64
-        )
+        keys = structure.keys
         targets = np.sort(targets[np.argsort(keys[targets], kind="stable")[:_TARGETS]])
         queue = queue[np.argsort(keys[queue], kind="stable")]
-    return _Plan(targets, queue, copies)
+    return _Plan(targets, queue, np.flatnonzero(copy))
 
 
 def _must(aims: Aims, names: list[str], selected: set[str], barred: set[str], k: int) -> list[int]:
     """Rows of the images that are asked for by name, in that order, at most k."""
     wanted = [name for name in dict.fromkeys(aims.must) if name not in selected]
+    if not wanted:
+        return []
     row_of = {name: row for row, name in enumerate(names)}
     unknown = [name for name in wanted if name not in row_of]
     if unknown:
@@ -224,10 +246,11 @@ def _still(room: Room, row: int) -> bool:
 
 
 def _representatives(
-    space: geometry.Geometry, plan: _Plan, earlier: "NDArray[np.intp]", k: int, must: list[int], room: Room
+    structure: Structure, plan: _Plan, earlier: "NDArray[np.intp]", k: int, must: list[int], room: Room
 ) -> "tuple[NDArray[np.intp], list[float]]":
-    targets, queue = plan.targets, plan.queue
-    weights = coverage.target_weights(space, targets)
+    space, targets, queue = structure.space, plan.targets, plan.queue
+    radii = structure.once(plan.name("radii"), lambda: coverage.neighbour_radii(space, targets))
+    weights = coverage.target_weights(space, targets, radii)
     kernel = coverage.Kernel.of(space, coverage.squared_width(space, targets, len(earlier) + k))
     covered = kernel.covered(space, targets, earlier)
     chosen: list[int] = list(must)
