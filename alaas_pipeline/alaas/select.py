@@ -6,6 +6,7 @@ import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from alaas_pipeline.locks import locked
 from alaas_pipeline.store import Store
 
 log = logging.getLogger(__name__)
+
+# What depends on the images alone is made faster than read for smaller pools, and is not kept.
+KEPT_FROM = 50_000
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,9 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
         credits.reserve(tx, pool, operation, most, f"The selection of round {round_key}", round_key)
         gates.record(tx, Gate(operation, "selection", pool, round_key, wanted, low, high, most, allowed))
     assert encoder_id is not None
+    keep = store.local(f"structures/{pool}.npz") if len(digests) > KEPT_FROM else None
     try:
-        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims)
+        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims, keep)
     except BaseException:
         with ledger.transaction() as tx:
             credits.void_open(tx, pool, f"select:{round_key}:", "selection failed")
@@ -139,6 +144,7 @@ def _pick(
     embedded: tuple[list[str], np.ndarray],
     images_by_state: tuple[list[str], set[str], list[str]],
     aims: Aims,
+    keep: Path | None,
 ) -> list[PickedImage]:
     round_key, pool, settings = current.key, current.pool, current.settings
     (digests, vectors), (earlier, barred, left) = embedded, images_by_state
@@ -152,7 +158,7 @@ def _pick(
     try:
         found = engine_select(
             digests, vectors, split.representatives, strategy=settings.strategy, max_outliers=split.outliers,
-            selected=[*earlier, *control], excluded=barred - set(earlier), aims=aims,
+            selected=[*earlier, *control], excluded=barred - set(earlier), aims=aims, keep=keep,
         )  # fmt: skip
         picks, metrics = _picked([*found.representatives, *found.outliers]), found.metrics
     except PoolExhausted as error:

@@ -23,6 +23,8 @@ def representatives(
     earlier: "NDArray[np.intp]",
     chosen: "NDArray[np.intp]",
     gains: list[float],
+    reach: "NDArray[np.float32]",
+    near: "tuple[NDArray[np.intp], NDArray[np.float32]]",
     must: int = 0,
 ) -> list[Pick]:
     """Describes representatives.
@@ -33,15 +35,16 @@ def representatives(
         earlier: Picks of earlier rounds.
         chosen: This round's picks, in picking order.
         gains: The share of coverage that each adds.
+        reach: Every image's squared distance to its nearest earlier pick.
+        near: Every image's nearest among this round's, and its squared distance.
         must: How many of them, the first ones, were asked for by name.
 
     Returns:
         One pick for each chosen row, in the same order.
     """
-    taken = np.concatenate([earlier, chosen])
-    others = _without(len(names), taken)
-    owner = space.nearest(others, taken)[0]
-    covers = np.bincount(owner, minlength=len(taken))[len(earlier) :]
+    others = _without(len(names), np.concatenate([earlier, chosen]))
+    others = others[near[1][others] < reach[others]]
+    covers = np.bincount(near[0][others], minlength=len(chosen))
     before = _nearest_before(space, earlier, chosen)
     return [
         picks.representative(

@@ -7,8 +7,9 @@ answer whatever the order of the rows.
 Images that agree in every code of the geometry count as one; further copies are picked only when nothing
 else is left. Up to 8,192 different images everything is exact. Above that, 16,384 targets and 8,192
 candidates at a time stand for the pool: the images whose ids hash lowest, an unbiased draw that depends on
-nothing but the ids. Memory then stays below about 1 GB beside the vectors. Large requests are answered in
-stretches of 2,048 picks, each with the next candidates and conditioned on the stretches before.
+nothing but the ids; afterwards each pick is moved to the best place among all images near it
+(`alaas_pipeline.engine.large`). Memory then stays below about 1 GB beside the vectors. Large requests are
+answered in stretches of 2,048 picks, each with the next candidates and conditioned on the stretches before.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine import account, coverage, geometry, outliers, products
+from alaas_pipeline.engine import account, coverage, geometry, large, outliers, products
 from alaas_pipeline.engine.aims import Aims, Room
 from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
 from alaas_pipeline.engine.structure import Structure
@@ -96,7 +97,7 @@ def select(
     products.prepare(len(ids))
     kept = Structure.load(keep) if keep else None
     structure = Structure.of(ids, vectors, kept)
-    space, known = structure.space, set(structure.made)
+    space = structure.space
     plan = _plan(structure, free, earlier)
     room = Room(space, names, earlier, aims)
     must = _must(aims, names, rows, barred, k)
@@ -106,6 +107,7 @@ def select(
             f"Nothing is left to pick: the aims rule out all of {len(free):,} images. Raise a cap, or lower the least distance."
         )
     taken = np.concatenate([earlier, chosen])
+    reach, near = structure.reach(earlier), space.nearest(np.arange(len(names)), chosen)
     found: list[outliers.Outlier] = []
     usual = 0.0
     if strategy == "explore":
@@ -118,11 +120,12 @@ def select(
         found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit, radii)
         found = [one for one in found if _still(room, one.row)]
     selection = Selection(
-        representatives=account.representatives(space, names, earlier, chosen, gains, len(must)),
+        representatives=account.representatives(space, names, earlier, chosen, gains, reach, near, len(must)),
         outliers=account.edge_cases(space, names, taken, found, usual),
         metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
     )
-    if keep and (structure.made.keys() != known or kept is None or structure.space is not kept.space):
+    if keep:
+        structure.note(chosen, near[1])
         structure.save(keep)
     log.info(
         "Selected %s representatives and %s outliers; coverage %.3f, a random draw gives %.3f.",
@@ -194,9 +197,13 @@ def _some(ids: list[str]) -> str:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What stands for the pool: targets and candidates in id order, the latter's queue, and copies kept for last."""
+    """What stands for the pool: targets in id order, the candidates' queue, and copies kept for last.
+
+    `around` are the images that picks are settled among afterwards; none where the targets are the whole pool.
+    """
 
     targets: "NDArray[np.intp]"
+    around: "NDArray[np.intp]"
     queue: "NDArray[np.intp]"
     copies: "NDArray[np.intp]"
 
@@ -216,11 +223,13 @@ def _plan(structure: Structure, free: "NDArray[np.intp]", earlier: "NDArray[np.i
     copy = np.zeros(len(group), bool)
     copy[free] = True
     copy[queue] = False
+    around = targets[:0]
     if len(targets) > _EXACT:
         keys = structure.keys
-        targets = np.sort(targets[np.argsort(keys[targets], kind="stable")[:_TARGETS]])
+        drawn = targets[np.argsort(keys[targets], kind="stable")]
+        targets, around = np.sort(drawn[:_TARGETS]), np.sort(drawn[: large.SURROUNDINGS])
         queue = queue[np.argsort(keys[queue], kind="stable")]
-    return _Plan(targets, queue, np.flatnonzero(copy))
+    return _Plan(targets, around, queue, np.flatnonzero(copy))
 
 
 def _must(aims: Aims, names: list[str], selected: set[str], barred: set[str], k: int) -> list[int]:
@@ -261,6 +270,7 @@ def _representatives(
         covered = np.maximum(covered, similarity.max(axis=0))
         for row in must:
             room.take(row)
+    before = covered
     queue = queue[room.open(queue)]
     while len(chosen) < k and len(queue):
         candidates = np.sort(queue[:_EXACT])
@@ -278,6 +288,16 @@ def _representatives(
         covered = np.maximum(covered, similarity[rows].max(axis=0))
         queue = queue[~np.isin(queue, candidates[rows])]
         queue = queue[room.open(queue)]
+    count = len(chosen) - len(must)
+    if not room.limited and len(plan.around) and 0 < count <= _STRETCH:
+        free = np.zeros(len(space.codes), bool)
+        free[plan.queue] = True
+        free[must] = False
+        fixed, picked = np.concatenate([earlier, np.array(must, np.intp)]), np.array(chosen[len(must) :], np.intp)
+        settled = np.sort(large.settled(space, kernel, plan.around, free, fixed, picked))
+        ranked = coverage.pick(kernel.matrix(space, settled, targets), weights, before, count)
+        chosen[len(must) :] = [int(settled[row]) for row, _ in ranked]
+        gains[len(must) :] = [gain for _, gain in ranked]
     if not room.limited:
         for row in chosen[len(must) :]:
             room.take(row)

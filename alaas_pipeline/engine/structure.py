@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Structure:
     fitted: int
     axes: geometry.Axes
     space: geometry.Geometry
-    made: "dict[str, NDArray[np.float64]]" = field(default_factory=dict)
+    made: "dict[str, NDArray[Any]]" = field(default_factory=dict)
 
     @classmethod
     def of(cls, ids: Sequence[str], vectors: "NDArray[np.floating]", kept: "Structure | None" = None) -> "Structure":
@@ -107,6 +107,22 @@ class Structure:
             self.made[name] = make()
         return self.made[name]
 
+    def reach(self, taken: "NDArray[np.intp]") -> "NDArray[np.float32]":
+        """Returns each image's squared distance to the nearest of those taken; only those not known before are looked at."""
+        reach = np.full(len(self.keys), np.inf, np.float32)
+        new = taken
+        if "reach" in self.made and np.isin(self.made["taken"], taken).all():
+            reach, new = self.made["reach"].astype(np.float32), np.setdiff1d(taken, self.made["taken"])
+        if len(new):
+            reach = np.minimum(reach, self.space.nearest(np.arange(len(reach)), new)[1])
+        self.made["taken"], self.made["reach"] = taken, reach
+        return reach
+
+    def note(self, taken: "NDArray[np.intp]", squared: "NDArray[np.float32]") -> None:
+        """Adds to what `reach` knows: images taken now, and each image's squared distance to the nearest of them."""
+        self.made["reach"] = np.minimum(self.made["reach"], squared)
+        self.made["taken"] = np.concatenate([self.made["taken"], taken])
+
     def save(self, path: Path) -> None:
         """Writes the structure; the file appears under its name only when it is complete and on disk."""
         columns: dict[str, np.ndarray] = {
@@ -136,7 +152,7 @@ class Structure:
     def load(cls, path: Path) -> "Structure | None":
         """Reads what `save` wrote; None where there is no file, or none that can be used."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if int(file["format"]) != FORMAT:
                     return None
                 held = {name: file[name] for name in _SAVED}
