@@ -6,6 +6,7 @@ import random
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from alaas_pipeline.locks import locked
 from alaas_pipeline.store import Store
 
 log = logging.getLogger(__name__)
+
+# What depends on the images alone is made faster than read for smaller pools, and is not kept.
+KEPT_FROM = 50_000
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,10 @@ def select(ledger: Ledger, store: Store, home: Home, round_key: str) -> list[Pic
             stored = selections.picks(tx, round_key)
         if stored or current.ended:
             return [PickedImage(**{name: row[name] for name in PickedImage.__dataclass_fields__}) for row in stored]
-        return _select_new(ledger, store, current)
+        return _select_new(ledger, store, home, current)
 
 
-def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImage]:
+def _select_new(ledger: Ledger, store: Store, home: Home, current: Round) -> list[PickedImage]:
     round_key, pool, settings = current.key, current.pool, current.settings
     operation = f"select:{round_key}:{uuid.uuid4()}"
     problems = check_embeddings(ledger, store, pool)
@@ -124,8 +128,11 @@ def _select_new(ledger: Ledger, store: Store, current: Round) -> list[PickedImag
         credits.reserve(tx, pool, operation, most, f"The selection of round {round_key}", round_key)
         gates.record(tx, Gate(operation, "selection", pool, round_key, wanted, low, high, most, allowed))
     assert encoder_id is not None
+    keep = home.root / "structures" / f"{pool}.npz" if len(digests) > KEPT_FROM else None
     try:
-        return _pick(ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims, classes)
+        return _pick(
+            ledger, current, operation, encoder_id, (digests, vectors), (earlier, barred, left), aims, classes, keep
+        )
     except BaseException:
         with ledger.transaction() as tx:
             credits.void_open(tx, pool, f"select:{round_key}:", "selection failed")
@@ -141,6 +148,7 @@ def _pick(
     images_by_state: tuple[list[str], set[str], list[str]],
     aims: Aims,
     classes: Mapping[str, str],
+    keep: Path | None,
 ) -> list[PickedImage]:
     round_key, pool, settings = current.key, current.pool, current.settings
     (digests, vectors), (earlier, barred, left) = embedded, images_by_state
@@ -155,7 +163,7 @@ def _pick(
         found = engine_select(
             digests, vectors, split.representatives, strategy=settings.strategy, max_outliers=split.outliers,
             selected=[*earlier, *control], excluded=barred - set(earlier), aims=aims,
-            labels={digest: classes[digest] for digest in earlier if digest in classes},
+            labels={digest: classes[digest] for digest in earlier if digest in classes}, keep=keep,
         )  # fmt: skip
         picks, metrics = _picked([*found.representatives, *found.outliers]), found.metrics
     except PoolExhausted as error:

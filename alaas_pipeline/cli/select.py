@@ -51,6 +51,10 @@ def select_file(
             help="CSV of labels, columns 'row' or 'id', and 'label'; such rows count as picked, and 'adaptive' looks at them."
         ),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="A file for what depends on the vectors alone: made if missing, sooner answers if there."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Pick from your own embeddings: prints row numbers, from 0, in pick order. No pool and no account is needed."""
@@ -61,7 +65,7 @@ def select_file(
         table = read_vectors(vectors)
         earlier = read_selected(selected, table) if selected else set()
         known = read_labels(labels, table) if labels else {}
-        chosen = _select(vectors, table.ids, table.vectors, k, strategy, earlier, known)
+        chosen = _select(vectors, table.ids, table.vectors, k, strategy, earlier, known, keep)
         rows = {name: row for row, name in enumerate(table.ids)}
         if as_json:
             _print_json({"strategy": strategy, "k": k}, chosen, lambda pick: {"row": rows[pick.id], **asdict(pick)})
@@ -130,12 +134,13 @@ def _select(
     strategy: str,
     selected: Collection[str] = (),
     labels: Mapping[str, str] | None = None,
+    keep: Path | None = None,
 ) -> "Selection":
     from alaas_pipeline.engine.picks import PoolExhausted
     from alaas_pipeline.engine.select import select
 
     try:
-        chosen = select(ids, vectors, k, strategy=strategy, selected=selected, labels=labels)
+        chosen = select(ids, vectors, k, strategy=strategy, selected=selected, labels=labels, keep=keep)
     except PoolExhausted:
         typer.echo(
             f"pool_exhausted: every row of {what} was picked or labelled before. Add some to go on." if ids
@@ -144,6 +149,12 @@ def _select(
         raise typer.Exit(EXHAUSTED_STATUS) from None
     except ValueError as error:
         raise UserError(f"{what}: {error}") from None
+    except OSError as error:
+        if keep is None or error.filename is None:
+            raise
+        raise UserError(
+            f"{keep} cannot be written: {error.strerror}. Give --keep a file in a folder of yours."
+        ) from None
     if len(chosen.representatives) < k:
         typer.echo(f"{k:,} were asked for and {len(chosen.representatives):,} left: these are all.", err=True)
     return chosen

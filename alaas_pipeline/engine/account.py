@@ -23,6 +23,8 @@ def representatives(
     earlier: "NDArray[np.intp]",
     chosen: "NDArray[np.intp]",
     gains: list[float],
+    reach: "NDArray[np.float32]",
+    near: "tuple[NDArray[np.intp], NDArray[np.float32]]",
     must: int = 0,
     looks: list[str] | None = None,
 ) -> list[Pick]:
@@ -34,16 +36,17 @@ def representatives(
         earlier: Picks of earlier rounds.
         chosen: This round's picks, in picking order.
         gains: The share of coverage that each adds.
+        reach: Every image's squared distance to its nearest earlier pick.
+        near: Every image's nearest among this round's, and its squared distance.
         must: How many of them, the first ones, were asked for by name.
         looks: What labels say of each, where they say anything.
 
     Returns:
         One pick for each chosen row, in the same order.
     """
-    taken = np.concatenate([earlier, chosen])
-    others = np.setdiff1d(np.arange(len(names)), taken)
-    owner = space.nearest(others, taken)[0]
-    covers = np.bincount(owner, minlength=len(taken))[len(earlier) :]
+    others = _without(len(names), np.concatenate([earlier, chosen]))
+    others = others[near[1][others] < reach[others]]
+    covers = np.bincount(near[0][others], minlength=len(chosen))
     before = _nearest_before(space, earlier, chosen)
     return [
         picks.representative(
@@ -82,7 +85,7 @@ def edge_cases(
         return []
     rows = np.array([outlier.row for outlier in found], np.intp)
     everyone = np.concatenate([taken, rows])
-    others = np.setdiff1d(np.arange(len(names)), everyone)
+    others = _without(len(names), everyone)
     covers = np.bincount(space.nearest(others, everyone)[0], minlength=len(everyone))[len(taken) :]
     out: list[Pick] = []
     for place, (outlier, near) in enumerate(zip(found, _nearest_before(space, taken, rows), strict=True)):
@@ -100,6 +103,12 @@ def edge_cases(
     return out
 
 
+def _without(count: int, taken: "NDArray[np.intp]") -> "NDArray[np.intp]":
+    left = np.ones(count, bool)
+    left[taken] = False
+    return np.flatnonzero(left)
+
+
 def _nearest_before(
     space: Geometry, earlier: "NDArray[np.intp]", chosen: "NDArray[np.intp]"
 ) -> list[tuple[int, float] | None]:
@@ -110,11 +119,15 @@ def _nearest_before(
         old = list(zip(earlier[place].tolist(), squared.tolist(), strict=True))
     else:
         old = [(-1, math.inf)] * len(chosen)
+    among = np.full(len(chosen), np.inf, np.float32)
+    first = np.zeros(len(chosen), np.intp)
+    for part, squared in space.by_block(chosen, chosen):
+        squared[np.arange(part.start, part.stop)[:, None] <= np.arange(len(chosen))] = np.inf
+        first[part] = squared.argmin(axis=1)
+        among[part] = squared[np.arange(len(squared)), first[part]]
     for place, (near, squared) in enumerate(old):
-        if place:
-            among = space.squared(chosen[place : place + 1], chosen[:place])[0]
-            if among.min() < squared:
-                near, squared = int(chosen[among.argmin()]), float(among.min())
+        if among[place] < squared:
+            near, squared = int(chosen[first[place]]), float(among[place])
         found.append(None if near < 0 else (near, float(space.distance(squared))))
     return found
 

@@ -34,23 +34,33 @@ _RATIOS = (0.1, 16.0)
 _WIDTH_ROWS = 512
 _SWAP_PASSES = 3
 _SWAP_LIMIT = 128
+# So many similarities at a time stay in the caches.
+_FEW = 1 << 17
+_BATCH = 16
 
 
-def target_weights(geometry: Geometry, targets: "NDArray[np.intp]") -> "NDArray[np.float64]":
+def neighbour_radii(geometry: Geometry, targets: "NDArray[np.intp]") -> "NDArray[np.float64]":
+    """Finds the distance of each target to its 20th neighbour among the targets, in code steps."""
+    near = min(NEIGHBOUR, len(targets) - 1)
+    return np.sqrt(geometry.smallest(targets, targets, near + 1)[:, near].astype(np.float64))
+
+
+def target_weights(
+    geometry: Geometry, targets: "NDArray[np.intp]", radius: "NDArray[np.float64] | None" = None
+) -> "NDArray[np.float64]":
     """Weighs targets by how thinly their surroundings are populated.
+
+    Args:
+        geometry: The pool's geometry.
+        targets: The images to cover.
+        radius: Their `neighbour_radii`, if they are known.
 
     Returns:
         Integers held as float64, shape (targets,), about 256 for an ordinary image.
     """
-    import faiss
-
     if len(targets) == 1:
         return np.full(1, float(_WEIGHT_STEP))
-    points = geometry.floats(targets)
-    index = faiss.IndexFlatL2(points.shape[1])
-    index.add(points)
-    near = min(NEIGHBOUR, len(targets) - 1)
-    radius = np.sqrt(index.search(points, near + 1)[0][:, near].astype(np.float64))
+    radius = neighbour_radii(geometry, targets) if radius is None else radius
     usual = float(np.median(radius)) or float(np.median(radius[radius > 0])) if radius.any() else 1.0
     ratio = radius / usual
     low, high = np.quantile(ratio, (0.05, 0.95))
@@ -72,7 +82,7 @@ def squared_width(geometry: Geometry, targets: "NDArray[np.intp]", picks: int) -
     rows = targets[np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _WIDTH_ROWS)).astype(np.intp))]
     rank = min(max(1, round(len(targets) / picks)), len(targets) - 1)
     squared = np.concatenate(
-        [np.partition(geometry.squared(rows[part], targets), rank, axis=1)[:, rank] for part in blocks(len(rows), 64)]
+        [np.partition(found, rank, axis=1)[:, rank] for _, found in geometry.by_block(rows, targets)]
     )
     # Where most images coincide the median is 0; the distances that remain still tell a scale.
     usual = float(np.median(squared)) or float(np.median(squared[squared > 0])) if squared.any() else 1.0
@@ -94,13 +104,13 @@ class Kernel:
 
     def __call__(self, squared: "NDArray[np.float32]") -> "NDArray[np.int16]":
         """Looks up similarities for squared distances."""
-        return self.table[squared.astype(np.int32)]
+        return self.table.take(squared.astype(np.int32), mode="clip")
 
     def matrix(self, geometry: Geometry, rows: "NDArray[np.intp]", targets: "NDArray[np.intp]") -> "NDArray[np.int16]":
         """Similarities of rows to targets, int16 of shape (rows, targets)."""
         out = np.empty((len(rows), len(targets)), np.int16)
-        for part in blocks(len(rows), 512):
-            out[part] = self(geometry.squared(rows[part], targets))
+        for part, squared in geometry.by_block(rows, targets):
+            out[part] = self(squared)
         return out
 
     def covered(
@@ -157,11 +167,13 @@ def _gains(
     covered: "NDArray[np.int16]",
 ) -> "NDArray[np.float64]":
     out = np.empty(len(rows))
-    for part in blocks(len(rows), 256):
-        better = similarity[rows[part]]
-        better -= covered
-        np.maximum(better, 0, out=better)
-        out[part] = better.astype(np.float64) @ weights
+    size = max(1, _FEW // max(1, len(weights)))
+    better, wide = np.empty((size, len(weights)), np.int16), np.empty((size, len(weights)))
+    for part in blocks(len(rows), size):
+        few = part.stop - part.start
+        np.subtract(similarity[rows[part]], covered, out=better[:few])
+        np.maximum(better[:few], 0, out=wide[:few], casting="unsafe")
+        out[part] = wide[:few] @ weights
     return out
 
 
@@ -180,13 +192,11 @@ def _greedy(
     for _ in range(count):
         if bound.max() < 0:
             break
-        batch = 64
-        while True:
-            best = int(np.where(fresh, bound, -1).argmax())
-            stale = np.flatnonzero(~fresh & (bound >= (bound[best] if fresh[best] else 0)))
-            if not stale.size:
-                break
-            top = stale[np.argsort(-bound[stale], kind="stable")[:batch]]
+        batch = _BATCH
+        # Of equal gains the first counts; a stale one further down can only fall.
+        while not fresh[best := int(bound.argmax())]:
+            top = np.argpartition(bound, -batch)[-batch:] if batch < len(bound) else np.arange(len(bound))
+            top = np.unique(np.append(top[~fresh[top] & (bound[top] > 0)], best))
             bound[top] = _gains(similarity, top, weights, covered)
             fresh[top] = True
             batch *= 2

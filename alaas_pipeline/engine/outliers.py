@@ -24,6 +24,7 @@ _LEAST_SHARE, _MOST_SHARE = 0.005, 0.05
 # In the whitened space this is a cosine of 0.98.
 _SAME = 0.2
 _CLOSE_GROUPS = 8
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def find_outliers(
     candidates: "NDArray[np.intp]",
     taken: "NDArray[np.intp]",
     limit: int,
+    known: "NDArray[np.floating] | None" = None,
 ) -> tuple[list[Outlier], float]:
     """Finds the edge cases among the candidates.
 
@@ -55,11 +57,12 @@ def find_outliers(
         candidates: Images that may be returned, in the order of their ids.
         taken: Picks of earlier rounds and this round's representatives.
         limit: The most to return.
+        known: The `radii` of all images, if they are known.
 
     Returns:
         The outliers, and the median of the pool's radii, as a distance.
     """
-    radius = _radii(geometry, sample, sample)
+    radius = radii(geometry, sample, sample) if known is None else known[sample]
     usual = float(np.median(radius))
     if limit < 1 or not len(candidates) or usual <= 0:
         return [], usual
@@ -68,7 +71,7 @@ def find_outliers(
     strong = int((radius - usual > STRONG * spread).sum())
     share = min(max(strong, math.ceil(_LEAST_SHARE * len(sample))), max(1, int(_MOST_SHARE * len(sample))))
     threshold = float(ordered[share - 1])
-    own = _radii(geometry, sample, candidates)
+    own = radii(geometry, sample, candidates) if known is None else known[candidates]
     listed = np.flatnonzero((own >= threshold) & (own > usual))
     if not listed.size:
         return [], usual
@@ -86,19 +89,14 @@ def find_outliers(
     return found, usual
 
 
-def _radii(geometry: Geometry, sample: "NDArray[np.intp]", rows: "NDArray[np.intp]") -> "NDArray[np.float64]":
-    """Distance of each row to its 10th nearest group of near duplicates, its own group left out."""
-    import faiss
-
-    points = geometry.floats(sample)
+def radii(geometry: Geometry, sample: "NDArray[np.intp]", rows: "NDArray[np.intp]") -> "NDArray[np.float64]":
+    """Finds the distance of each row to its 10th nearest group of near duplicates in a sample, its own group left out."""
     reach = (_SAME * geometry.unit) ** 2
-    leaders = np.unique(lead(points, reach))
-    index = faiss.IndexFlatL2(points.shape[1])
-    index.add(np.ascontiguousarray(points[leaders]))
+    leaders = sample[np.unique(lead(geometry.floats(sample), reach))]
     near = min(NEIGHBOUR + _CLOSE_GROUPS, len(leaders))
     radius = np.zeros(len(rows))
-    for part in blocks(len(rows), 4096):
-        squared = index.search(geometry.floats(rows[part]), near)[0]
+    for part in blocks(len(rows), _BLOCK):
+        squared = geometry.smallest(rows[part], leaders, near)
         own = (squared < reach).sum(axis=1)
         column = np.minimum(own + NEIGHBOUR - 1, near - 1)
         radius[part] = geometry.distance(squared[np.arange(len(column)), column])

@@ -8,8 +8,9 @@ order of the rows; only "adaptive" looks at labels.
 Images that agree in every code of the geometry count as one; further copies are picked only when nothing
 else is left. Up to 8,192 different images everything is exact. Above that, 16,384 targets and 8,192
 candidates at a time stand for the pool: the images whose ids hash lowest, an unbiased draw that depends on
-nothing but the ids. Memory then stays below about 1 GB beside the vectors. Large requests are answered in
-stretches of 2,048 picks, each with the next candidates and conditioned on the stretches before.
+nothing but the ids; afterwards each pick is moved to the best place among all images near it
+(`alaas_pipeline.engine.large`). Memory then stays below about 1 GB beside the vectors. Large requests are
+answered in stretches of 2,048 picks, each with the next candidates and conditioned on the stretches before.
 """
 
 import hashlib
@@ -19,13 +20,15 @@ import sys
 import types
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine import account, coverage, geometry, outliers, uncertainty
+from alaas_pipeline.engine import account, coverage, geometry, large, outliers, products, uncertainty
 from alaas_pipeline.engine.aims import Aims, Room
 from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
+from alaas_pipeline.engine.structure import Structure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +57,7 @@ def select(
     max_outliers: int | None = None,
     aims: Aims | None = None,
     labels: Mapping[str, str] | None = None,
+    keep: Path | None = None,
 ) -> Selection:
     """Picks the images most worth labelling.
 
@@ -71,6 +75,8 @@ def select(
         aims: What the picks have to keep to beside the strategy. With caps or a least distance there may be fewer than
             `k`, although candidates are left.
         labels: Id -> class of labelled images, which count as selected. Only "adaptive" looks at the classes.
+        keep: A file for what depends on the pool alone (`alaas_pipeline.engine.structure`): read if it is there and fits,
+            written if not, so that the next request is answered sooner.
 
     Returns:
         Representatives in picking order, any beginning of which is a good shorter list; outliers; metrics.
@@ -82,7 +88,7 @@ def select(
     labels = labels or {}
     rows = _checked(ids, vectors, k, strategy, {*selected, *labels}, max_outliers)
     aims = aims or Aims()
-    order = sorted(range(len(ids)), key=lambda row: _bytes(ids[row]))
+    order = sorted(range(len(ids)), key=ids.__getitem__)
     names = [ids[row] for row in order]
     barred = set(excluded)
     earlier = np.array([place for place, name in enumerate(names) if name in rows], np.intp)
@@ -94,11 +100,15 @@ def select(
         )
     k = min(k, len(free))
     log.info("Selecting %s of %s images, %s selected before.", f"{k:,}", f"{len(free):,}", f"{len(earlier):,}")
-    space = geometry.fit(vectors, np.array(order, np.intp))
-    plan = _plan(space, names, free, earlier)
+    products.prepare(len(ids))
+    kept = Structure.load(keep) if keep else None
+    structure = Structure.of(ids, vectors, kept)
+    space = structure.space
+    plan = _plan(structure, free, earlier)
     room = Room(space, names, earlier, aims)
     must = _must(aims, names, rows, barred, k)
-    weights, belief = coverage.target_weights(space, plan.targets), None
+    radii = structure.once(plan.name("radii"), lambda: coverage.neighbour_radii(space, plan.targets))
+    weights, belief = coverage.target_weights(space, plan.targets, radii), None
     if strategy == "adaptive":
         known = {place: labels[names[place]] for place in earlier.tolist() if names[place] in labels}
         belief = uncertainty.posterior(space, plan.targets, known)
@@ -114,20 +124,36 @@ def select(
             f"Nothing is left to pick: the aims rule out all of {len(free):,} images. Raise a cap, or lower the least distance."
         )
     taken = np.concatenate([earlier, chosen])
+    reach, near = structure.reach(earlier), space.nearest(np.arange(len(names)), chosen)
     found: list[outliers.Outlier] = []
     usual = 0.0
     if strategy == "explore":
         limit = math.ceil(OUTLIER_SHARE * k) if max_outliers is None else max_outliers
         left = np.setdiff1d(free, chosen)
-        found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit)
+        radii = None
+        if keep:
+            everyone = np.arange(len(names))
+            radii = structure.once(plan.name("reaches"), lambda: outliers.radii(space, plan.targets, everyone))
+        found, usual = outliers.find_outliers(space, plan.targets, left[room.open(left)], taken, limit, radii)
         found = [one for one in found if _still(room, one.row)]
     selection = Selection(
         representatives=account.representatives(
-            space, names, earlier, chosen, gains, len(must), belief.said_of(space, chosen) if belief else None
-        ),
+            space,
+            names,
+            earlier,
+            chosen,
+            gains,
+            reach,
+            near,
+            len(must),
+            belief.said_of(space, chosen) if belief else None,
+        ),  # fmt: skip
         outliers=account.edge_cases(space, names, taken, found, usual),
         metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
     )
+    if keep:
+        structure.note(chosen, near[1])
+        structure.save(keep)
     log.info(
         "Selected %s representatives and %s outliers; coverage %.3f, a random draw gives %.3f.",
         f"{len(chosen):,}",
@@ -183,13 +209,12 @@ def _checked(
 
 def _largest_entries(vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
     """Size of each row's largest entry; not finite where any entry is not."""
+    if vectors.dtype == np.float16:
+        # Without their signs, half floats sort as whole numbers do, which are compared much faster.
+        bits = [(vectors[part].view(np.uint16) & 0x7FFF).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
+        return np.concatenate(bits).view(np.float16).astype(np.float64)
     parts = [np.abs(vectors[part]).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
     return np.concatenate(parts).astype(np.float64)
-
-
-def _bytes(name: str) -> bytes:
-    """An id as bytes; names of files that are no text have lone surrogates."""
-    return name.encode(errors="surrogatepass")
 
 
 def _some(ids: list[str]) -> str:
@@ -199,31 +224,46 @@ def _some(ids: list[str]) -> str:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What stands for the pool: targets and candidates in id order, the latter's queue, and copies kept for last."""
+    """What stands for the pool: targets in id order, the candidates' queue, and copies kept for last.
+
+    `around` are the images that picks are settled among afterwards; none where the targets are the whole pool.
+    """
 
     targets: "NDArray[np.intp]"
+    around: "NDArray[np.intp]"
     queue: "NDArray[np.intp]"
     copies: "NDArray[np.intp]"
 
+    def name(self, what: str) -> str:
+        """Names what is found out about the pool as seen from these targets."""
+        return f"{what} of {hashlib.blake2b(self.targets.tobytes(), digest_size=8).hexdigest()}"
 
-def _plan(space: geometry.Geometry, names: list[str], free: "NDArray[np.intp]", earlier: "NDArray[np.intp]") -> _Plan:
-    group = space.same()
-    targets = np.sort(np.unique(group, return_index=True)[1])
-    first = free[np.sort(np.unique(group[free], return_index=True)[1])]
-    queue = first[~np.isin(group[first], group[earlier])]
-    copies = np.setdiff1d(free, queue)
+
+def _plan(structure: Structure, free: "NDArray[np.intp]", earlier: "NDArray[np.intp]") -> _Plan:
+    group = structure.space.same()
+    targets = np.flatnonzero(group == np.arange(len(group)))
+    # Of rows that are written twice the last write counts, here the first row of each group.
+    first = np.full(len(group), -1, np.intp)
+    first[group[free[::-1]]] = free[::-1]
+    first[group[earlier]] = -1
+    queue = np.sort(first[first >= 0])
+    copy = np.zeros(len(group), bool)
+    copy[free] = True
+    copy[queue] = False
+    around = targets[:0]
     if len(targets) > _EXACT:
-        keys = np.array(
-            [int.from_bytes(hashlib.blake2b(_bytes(name), digest_size=8).digest(), "big") for name in names], np.uint64
-        )
-        targets = np.sort(targets[np.argsort(keys[targets], kind="stable")[:_TARGETS]])
+        keys = structure.keys
+        drawn = targets[np.argsort(keys[targets], kind="stable")]
+        targets, around = np.sort(drawn[:_TARGETS]), np.sort(drawn[: large.SURROUNDINGS])
         queue = queue[np.argsort(keys[queue], kind="stable")]
-    return _Plan(targets, queue, copies)
+    return _Plan(targets, around, queue, np.flatnonzero(copy))
 
 
 def _must(aims: Aims, names: list[str], selected: set[str], barred: set[str], k: int) -> list[int]:
     """Rows of the images that are asked for by name, in that order, at most k."""
     wanted = [name for name in dict.fromkeys(aims.must) if name not in selected]
+    if not wanted:
+        return []
     row_of = {name: row for row, name in enumerate(names)}
     unknown = [name for name in wanted if name not in row_of]
     if unknown:
@@ -261,6 +301,7 @@ def _representatives(
         covered = np.maximum(covered, similarity.max(axis=0))
         for row in must:
             room.take(row)
+    before = covered
     queue = queue[room.open(queue)]
     while len(chosen) < k and len(queue):
         candidates = np.sort(queue[:_EXACT])
@@ -278,6 +319,16 @@ def _representatives(
         covered = np.maximum(covered, similarity[rows].max(axis=0))
         queue = queue[~np.isin(queue, candidates[rows])]
         queue = queue[room.open(queue)]
+    count = len(chosen) - len(must)
+    if not room.limited and len(plan.around) and 0 < count <= _STRETCH:
+        free = np.zeros(len(space.codes), bool)
+        free[plan.queue] = True
+        free[must] = False
+        fixed, picked = np.concatenate([earlier, np.array(must, np.intp)]), np.array(chosen[len(must) :], np.intp)
+        settled = np.sort(large.settled(space, kernel, plan.around, free, fixed, picked))
+        ranked = coverage.pick(kernel.matrix(space, settled, targets), weights, before, count)
+        chosen[len(must) :] = [int(settled[row]) for row, _ in ranked]
+        gains[len(must) :] = [gain for _, gain in ranked]
     if not room.limited:
         for row in chosen[len(must) :]:
             room.take(row)
