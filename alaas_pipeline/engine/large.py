@@ -26,7 +26,7 @@ def settled(
     kernel: Kernel,
     around: "NDArray[np.intp]",
     free: "NDArray[np.bool_]",
-    earlier: "NDArray[np.intp]",
+    reach: "NDArray[np.float32]",
     chosen: "NDArray[np.intp]",
 ) -> "NDArray[np.intp]":
     """Moves picks to the best place in their surroundings.
@@ -36,14 +36,15 @@ def settled(
         kernel: What nearness is worth.
         around: The images that have a say, rising.
         free: For every image of the pool, whether it may be picked.
-        earlier: Picks of earlier rounds, which stay.
+        reach: Squared distance of each image of `around` to the nearest pick that stays.
         chosen: The picks to move, all different.
 
     Returns:
         As many picks, all different.
     """
     moved = chosen.copy()
-    owner = space.nearest(around, np.concatenate([earlier, chosen]))[0] - len(earlier)
+    owner, squared = space.nearest(around, chosen)
+    owner[squared >= reach] = -1
     order = np.argsort(owner, kind="stable")
     limits = np.searchsorted(owner[order], np.arange(len(chosen) + 1))
     for place, row in enumerate(chosen.tolist()):

@@ -292,7 +292,7 @@ def _representatives(
 ) -> "tuple[NDArray[np.intp], list[float]]":
     targets, queue = plan.targets, plan.queue
     kernel = coverage.Kernel.of(space, coverage.squared_width(space, targets, len(earlier) + k))
-    covered = kernel.covered(space, targets, earlier)
+    covered = kernel(structure.reach(earlier)[targets]) if len(earlier) else kernel.covered(space, targets, earlier)
     chosen: list[int] = list(must)
     gains: list[float] = []
     if must:
@@ -324,8 +324,11 @@ def _representatives(
         free = np.zeros(len(space.codes), bool)
         free[plan.queue] = True
         free[must] = False
-        fixed, picked = np.concatenate([earlier, np.array(must, np.intp)]), np.array(chosen[len(must) :], np.intp)
-        settled = np.sort(large.settled(space, kernel, plan.around, free, fixed, picked))
+        reach = structure.reach(earlier)[plan.around]
+        if must:
+            reach = np.minimum(reach, space.nearest(plan.around, np.array(must, np.intp))[1])
+        picked = np.array(chosen[len(must) :], np.intp)
+        settled = np.sort(large.settled(space, kernel, plan.around, free, reach, picked))
         ranked = coverage.pick(kernel.matrix(space, settled, targets), weights, before, count)
         chosen[len(must) :] = [int(settled[row]) for row, _ in ranked]
         gains[len(must) :] = [gain for _, gain in ranked]

@@ -112,7 +112,7 @@ def test_settling_covers_more_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> No
         return float(kernel.covered(space, everyone, rows).mean())
 
     settled = reached()
-    monkeypatch.setattr(large, "settled", lambda space, kernel, around, free, earlier, chosen: chosen)
+    monkeypatch.setattr(large, "settled", lambda space, kernel, around, free, reach, chosen: chosen)
     assert settled > reached()
 
 
