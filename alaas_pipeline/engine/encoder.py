@@ -51,7 +51,11 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class PreparingEncoder(Protocol):
-    """An encoder whose per-picture work can be done in other threads, ahead of the model."""
+    """An encoder whose per-picture work can be done in other threads, ahead of the model.
+
+    It may also have `batch_size`; `lanes`, so many batches are then encoded at once, in the same threads; and
+    `draft_side`, the pixels that no side of a JPEG decoded at a reduced size may fall short of.
+    """
 
     def prepare(self, image: "Image.Image") -> Any:
         """Turns one picture into what the model takes; must be safe to call from several threads."""
@@ -98,7 +102,7 @@ def load_encoder(spec: str, *, cache: Path, device: str = "auto", threads: int |
         spec: See the module's text.
         cache: Where the default model is built once; downloads go to the usual cache of the hub.
         device: "auto" (a CUDA GPU when there is one), or a torch device such as "cpu" or "cuda:1".
-        threads: Threads of torch in this process; by default the processors that this process may use.
+        threads: Processors to keep busy; by default those that this process may use.
 
     Returns:
         The encoder, warmed up.
@@ -113,11 +117,10 @@ def load_encoder(spec: str, *, cache: Path, device: str = "auto", threads: int |
     ensure_torchvision()
     from alaas_pipeline.engine.open_clip_encoder import OpenClipEncoder
 
-    torch.set_num_threads(threads or usable_processors())
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model, preprocess = _load(spec, cache)
-    encoder = OpenClipEncoder(model.visual, preprocess, device)
+    encoder = OpenClipEncoder(model.visual, preprocess, device, threads or usable_processors())
     log.info("Encoder %s is ready on %s, %d entries a vector.", encoder.encoder_id, device, encoder.dim)
     return encoder
 
