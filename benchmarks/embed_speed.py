@@ -132,7 +132,7 @@ def fiftyone(files: list[Path], model: str) -> Callable[[list[Path]], int]:
         def embed_all(self, args: Any) -> Any:
             return self._embed(args)
 
-    zoo = Embedding(TorchOpenClipModelConfig({"output_processor_cls": "fiftyone.utils.torch.ClassifierOutputProcessor", "classes": ["a"], "raw_inputs": False}))  # fmt: skip
+    zoo = Embedding(TorchOpenClipModelConfig({"output_processor_cls": "fiftyone.utils.torch.ClassifierOutputProcessor", "classes": ["a"], "text_prompt": "a photo of a", "raw_inputs": False}))  # fmt: skip
 
     def run(chosen: list[Path]) -> int:
         dataset = fo.Dataset.from_images([str(file) for file in chosen], progress=False)

@@ -69,7 +69,7 @@ def embed(
     stream = iter(items)
     progress = _Progress(total)
     lanes: int = getattr(encoder, "lanes", 0)
-    batch_size = batch_size or getattr(encoder, "batch_size", 32)
+    size: int = batch_size or getattr(encoder, "batch_size", 32)
     waiting: deque[tuple[str, Future[Any]]] = deque()
     encoding: deque[_Batch] = deque()
     part = _Part(encoder.dim)
@@ -77,9 +77,9 @@ def embed(
     pool = ThreadPoolExecutor(workers or usable_processors(), thread_name_prefix="decode")
     try:
         while True:
-            for digest, read in islice(stream, (2 + lanes) * batch_size - len(waiting)):
+            for digest, read in islice(stream, (2 + lanes) * size - len(waiting)):
                 waiting.append((digest, pool.submit(_ready, read, encoder)))
-            if room := min(batch_size, part_size - handed % part_size, len(waiting)):
+            if room := min(size, part_size - handed % part_size, len(waiting)):
                 handed += room
                 encoding.append(_Batch([waiting.popleft() for _ in range(room)], encoder, pool if lanes else None))
             elif not encoding:

@@ -39,7 +39,7 @@ class OpenClipEncoder:
         dim: Entries of a vector.
         lanes: Batches that may be encoded at the same time, each in a thread of its own.
         batch_size: Pictures in a batch.
-        draft_side: JPEGs may be decoded at a reduced size whose sides are no shorter than this.
+        draft_side: JPEGs may be decoded at a reduced size whose sides are no shorter than this; None: not at all.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class OpenClipEncoder:
         self.encoder_id = f"{_architecture(visual)}-{_digest(visual, config)}"
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else size
-        self.draft_side = 2 * max(height, width)
+        # What a team's own preprocessing does with the size is not known.
+        known = config.get("resize_mode", "shortest") in ("shortest", "longest", "squash")
+        self.draft_side = 2 * max(height, width) if known else None
         on_cpu = self._device.type == "cpu"
         self.lanes = min(processors, _MOST_LANES) if on_cpu else 2
         self._threads = max(1, processors // self.lanes) if on_cpu else 1
@@ -154,19 +156,18 @@ class OpenClipEncoder:
         return torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
 
 
-def _split(preprocess: "Callable[[Image.Image], Any]") -> tuple[Any, "tuple[torch.Tensor, torch.Tensor] | None"]:
+def _split(preprocess: Any) -> tuple[Any, "tuple[torch.Tensor, torch.Tensor] | None"]:
     """Takes the last two steps off: what remains ends in a picture, and they become one scale and shift for each channel."""
     import torch
-    from torchvision import transforms
 
     steps: list[Any] = list(getattr(preprocess, "transforms", ()))
     known = len(steps) > 2 and type(steps[-2]).__name__ in ("ToTensor", "MaybeToTensor")
-    if not known or not isinstance(steps[-1], transforms.Normalize):
+    if not known or type(steps[-1]).__name__ != "Normalize":
         return preprocess, None
     mean, std = (
         torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (steps[-1].mean, steps[-1].std)
     )
-    return transforms.Compose(steps[:-2]), ((1 / (255 * std)).float(), (-mean / std).float())
+    return type(preprocess)(steps[:-2]), ((1 / (255 * std)).float(), (-mean / std).float())
 
 
 def _made_pictures(height: int, width: int) -> "torch.Tensor":

@@ -66,7 +66,8 @@ def test_float32_equals_timms_own_trunk(cache: Path, encoder: Encoder, monkeypat
     net.eval()
     monkeypatch.setattr(open_clip_encoder, "_computes_in_bfloat16", lambda _: False)
     full = load_encoder(DEFAULT_ENCODER, cache=cache, device="cpu", threads=1)
-    preprocess: Any = open_clip.create_model_from_pretrained(f"local-dir:{lite0_folder(cache)}")[1]
+    made: Any = open_clip.create_model_from_pretrained(f"local-dir:{lite0_folder(cache)}")
+    preprocess = made[1]
     batch = torch.stack([preprocess(picture) for picture in pictures()])
     assert tuple(batch.shape) == (6, 3, 224, 224)
     assert float(batch.min()) >= -1.0
@@ -85,7 +86,8 @@ def test_pictures_of_little_contrast_keep_their_vectors(
 ) -> None:
     monkeypatch.setattr(open_clip_encoder, "_computes_in_bfloat16", lambda _: False)
     full = load_encoder(DEFAULT_ENCODER, cache=cache, device="cpu", threads=1)
-    faint = [picture.point(lambda value, part=part: 128 + value // part) for part in (4, 16) for picture in pictures(3)]
+    grey = Image.new("RGB", (1, 1), "grey")
+    faint = [Image.blend(grey.resize(p.size), p, part) for part in (0.25, 0.06) for p in pictures(3)]
     assert (encoder.encode(faint) * full.encode(faint)).sum(axis=1).min() >= 0.995
 
 
@@ -175,9 +177,41 @@ def test_unknown_weights_are_answered_with_the_known_ones(tmp_path: Path) -> Non
         load_encoder("ViT-B-32/laion2b", cache=tmp_path, threads=1)
 
 
+def test_a_teams_own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_encoder_of_a_team.py").write_text(
+        "import numpy as np, torch\n"
+        "class Levels:\n"
+        "    def __repr__(self): return 'Levels(8)'\n"
+        "    def __call__(self, image):\n"
+        "        return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32) / 255).permute(2, 0, 1)\n"
+        "class Named(torch.nn.Flatten): pass\n"
+        "def make(): return Named(), Levels()\n"
+        "def unnamed(): return Named(), lambda image: Levels()(image)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    encoder = load_encoder("python:own_encoder_of_a_team:make", cache=tmp_path, threads=1)
+    assert (encoder.dim, encoder.encoder_id.partition("-")[0]) == (192, "named")
+    picture = photo(40, 30)
+    expected = np.asarray(picture.resize((8, 8)), np.float32).transpose(2, 0, 1).ravel()
+    assert (encoder.encode([picture])[0] * expected / np.linalg.norm(expected)).sum() > 0.9999
+    again = load_encoder("python:own_encoder_of_a_team:make", cache=tmp_path, threads=1)
+    assert again.encoder_id == encoder.encoder_id
+    with pytest.raises(UserError, match="repr"):
+        load_encoder("python:own_encoder_of_a_team:unnamed", cache=tmp_path, threads=1)
+    with pytest.raises(UserError, match="AttributeError"):
+        load_encoder("python:own_encoder_of_a_team:absent", cache=tmp_path, threads=1)
+
+
 @pytest.mark.parametrize(
     "spec",
-    ["efficientnet-lite0", "ViT-B-32/laion2b_s34b_b79k", "local-dir:/models/mine", "local-dir:m", "hf-hub:timm/a.b-c"],
+    [
+        "efficientnet-lite0",
+        "ViT-B-32/laion2b_s34b_b79k",
+        "local-dir:/models/mine",
+        "local-dir:m",
+        "hf-hub:timm/a.b-c",
+        "python:ours.models:make",
+    ],
 )
 def test_possible_specs_pass(spec: str) -> None:
     validate_spec(spec)
@@ -194,6 +228,7 @@ def test_possible_specs_pass(spec: str) -> None:
         ("ViT-B/32", "Near names: .*ViT-B-32"),
         ("local-dir:", "local-dir:PATH"),
         ("hf-hub:timm", "hf-hub:ORG/NAME"),
+        ("python:ours", "python:MODULE:FUNCTION"),
         ("hf-hub:https://x/y", "hf-hub:ORG/NAME"),
     ],
 )
