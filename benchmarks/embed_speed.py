@@ -37,7 +37,7 @@ PEERS = {
     "fiftyone": ["fiftyone==1.22.1", "open_clip_torch==3.3.0", "torch==2.15.0"],
     "lightly-studio": ["lightly-studio==1.2.0", "open_clip_torch==3.3.0", "torch==2.15.0"],
 }
-BATCH, WARM = 32, 8
+BATCH, WARM, LIMIT_S = 32, 8, 300
 
 
 def ours(files: list[Path], model: str) -> Callable[[list[Path]], int]:
@@ -243,7 +243,11 @@ def measure(way: str, folder: Path, count: int, model: str) -> dict[str, float]:
     python = str(CACHE / "peers" / home / "bin" / "python") if home else sys.executable
     command = [python, __file__, "--work", way, str(folder), str(count), model]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "FIFTYONE_DO_NOT_TRACK": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+        raise RuntimeError(f"no answer within {LIMIT_S} s: {said[-1] if said else ''}") from None
     lines = (done.stdout if not done.returncode else done.stderr).strip().splitlines()
     if done.returncode:
         raise RuntimeError(lines[-1] if lines else f"ended with {done.returncode}")

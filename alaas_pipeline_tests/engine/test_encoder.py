@@ -16,6 +16,7 @@ from alaas_pipeline.engine import open_clip_encoder
 from alaas_pipeline.engine.encoder import DEFAULT_ENCODER, Encoder, PreparingEncoder, load_encoder, validate_spec
 from alaas_pipeline.engine.images import upright
 from alaas_pipeline.engine.offline_encoder import lite0_folder
+from alaas_pipeline.engine.torchvision_shim import ensure_torchvision
 from alaas_pipeline.errors import UserError
 from alaas_pipeline_tests.engine.nasty import photo, saved
 
@@ -270,3 +271,31 @@ def test_of_a_very_long_picture_the_middle_is_looked_at_and_only_that_is_enlarge
     assert tuple(seen.shape) == (3, 224, 224)
     # What a picture of an everyday shape shows in its middle, though none was cut there.
     assert np.abs(np.asarray(seen, np.float32) - np.asarray(encoder.prepare(short), np.float32)).mean() < 6
+
+
+def test_a_checkpoint_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    ensure_torchvision()
+    import open_clip
+    import torch
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+    }
+    (tmp_path / "tiny-of-a-test.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "tiny-of-a-test.json")
+    monkeypatch.setattr("alaas_pipeline.engine.encoder._model_names", lambda: ["tiny-of-a-test"])
+    ids = []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        model: Any = open_clip.create_model("tiny-of-a-test")
+        torch.save(model.state_dict(), tmp_path / "mine.pt")
+        encoder = load_encoder(f"tiny-of-a-test/{tmp_path}/mine.pt", cache=tmp_path, device="cpu", threads=1)
+        ids.append(encoder.encoder_id)
+        vectors = encoder.encode(pictures(3))
+        assert (vectors.shape, encoder.dim) == ((3, 16), 16)
+        assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    assert ids[0] == ids[2] != ids[1]
