@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine.encoder import Encoder, PreparingEncoder
+from alaas_pipeline.engine.encoder import Encoder, PreparingEncoder, usable_processors
 from alaas_pipeline.engine.images import MEMORY, RefusedImage, upright
 
 if TYPE_CHECKING:
@@ -44,41 +44,51 @@ def embed(
     encoder: Encoder,
     *,
     total: int,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     part_size: int = 2048,
-    workers: int = 2,
+    workers: int | None = None,
 ) -> Generator[EmbeddedPart, None, None]:
     """Embeds images, part by part.
 
-    Images are read, decoded and prepared in threads, at most two batches ahead of the model, so memory does
-    not grow with the number of images. An image that cannot be read or decoded is reported in its part and
-    stops nothing.
+    Images are read, decoded and prepared in threads, some batches ahead of the model, so memory does not grow with the
+    number of images. An encoder with `lanes` computes in the same threads: no processor waits for another, and there
+    are never more threads at work than processors. An image that cannot be read or decoded is reported in its part
+    and stops nothing.
 
     Args:
         items: Pairs of digest and a function that returns the file's bytes; consumed lazily, in order.
         encoder: Any encoder; one with `prepare` gets that work done in the threads.
         total: How many items will come, for the progress lines.
-        batch_size: Pictures handed to the model at once.
+        batch_size: Pictures handed to the model at once; by default what the encoder names, or 32.
         part_size: Images, good and bad, in a part; the last one may be smaller.
-        workers: Threads that read and decode.
+        workers: Threads that read and decode; by default as many as processors.
 
     Yields:
         Parts in the order of the items. Each image is in exactly one of them.
     """
     stream = iter(items)
     progress = _Progress(total)
+    lanes: int = getattr(encoder, "lanes", 0)
+    size: int = batch_size or getattr(encoder, "batch_size", 32)
     waiting: deque[tuple[str, Future[Any]]] = deque()
-    part = _Part(encoder)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    encoding: deque[_Batch] = deque()
+    part = _Part(encoder.dim)
+    handed = 0
+    pool = ThreadPoolExecutor(workers or usable_processors(), thread_name_prefix="decode")
     try:
         while True:
-            for digest, read in islice(stream, 2 * batch_size - len(waiting)):
+            for digest, read in islice(stream, (2 + lanes) * size - len(waiting)):
                 waiting.append((digest, pool.submit(_ready, read, encoder)))
-            if not waiting:
+            if room := min(size, part_size - handed % part_size, len(waiting)):
+                handed += room
+                encoding.append(_Batch([waiting.popleft() for _ in range(room)], encoder, pool if lanes else None))
+            elif not encoding:
                 break
-            room = min(batch_size, part_size - part.size, len(waiting))
-            part.add([waiting.popleft() for _ in range(room)])
-            progress.advance(room)
+            if room and len(encoding) <= lanes:
+                continue
+            batch = encoding.popleft()
+            part.add(batch)
+            progress.advance(batch.size)
             if part.size == part_size:
                 yield part.close()
         if part.size:
@@ -89,15 +99,53 @@ def embed(
 
 
 def _ready(read: Callable[[], bytes], encoder: Encoder) -> Any:
-    with upright(read()) as image:
+    with upright(read(), draft_side=getattr(encoder, "draft_side", None)) as image:
         return encoder.prepare(image) if isinstance(encoder, PreparingEncoder) else image
+
+
+class _Batch:
+    """Some pictures on their way through the model."""
+
+    def __init__(
+        self, pictures: list[tuple[str, "Future[Any]"]], encoder: Encoder, pool: ThreadPoolExecutor | None
+    ) -> None:
+        """Waits until the pictures are ready and has the good ones encoded, in the pool if there is one."""
+        self.size = len(pictures)
+        self.digests: list[str] = []
+        self.failed: dict[str, str] = {}
+        ready: list[Any] = []
+        for digest, future in pictures:
+            try:
+                ready.append(future.result())
+                self.digests.append(digest)
+            except Exception as error:
+                self.failed[digest] = _reason(error)
+        self._vectors: Future[NDArray[np.float32]] = Future()
+        if not ready:
+            self._vectors.set_result(np.empty((0, encoder.dim), np.float32))
+        elif pool is None:
+            self._vectors.set_result(_encode(ready, encoder))
+        else:
+            self._vectors = pool.submit(_encode, ready, encoder)
+
+    def vectors(self) -> "NDArray[np.float32]":
+        """Waits for the model; one vector for each of `digests`."""
+        return self._vectors.result()
+
+
+def _encode(pictures: list[Any], encoder: Encoder) -> "NDArray[np.float32]":
+    # Not beside the decoding of a very large image.
+    with MEMORY.take(len(pictures) * _BYTES_A_PICTURE):
+        if isinstance(encoder, PreparingEncoder):
+            return encoder.encode_prepared(pictures)
+        return encoder.encode(pictures)
 
 
 class _Part:
     """One part in the making."""
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
         self._clear()
 
     def _clear(self) -> None:
@@ -106,34 +154,21 @@ class _Part:
         self._vectors: list[NDArray[np.float16]] = []
         self._failed: dict[str, str] = {}
 
-    def add(self, batch: list[tuple[str, Future[Any]]]) -> None:
-        """Waits for a batch of pictures and encodes the good ones."""
-        self.size += len(batch)
-        digests: list[str] = []
-        pictures: list[Any] = []
-        for digest, future in batch:
-            try:
-                pictures.append(future.result())
-                digests.append(digest)
-            except Exception as error:
-                self._failed[digest] = _reason(error)
-        if not pictures:
-            return
-        encoder = self._encoder
-        prepared = isinstance(encoder, PreparingEncoder)
-        # Not beside the decoding of a very large image.
-        with MEMORY.take(len(pictures) * _BYTES_A_PICTURE):
-            vectors = encoder.encode_prepared(pictures) if prepared else encoder.encode(pictures)
+    def add(self, batch: _Batch) -> None:
+        """Waits for a batch and takes its vectors over."""
+        vectors = batch.vectors()
+        self.size += batch.size
         good = np.all(np.isfinite(vectors), axis=1) & np.any(vectors != 0, axis=1)
+        self._failed.update(batch.failed)
         self._failed.update(
-            {digest: "The encoder gave no usable vector." for digest, ok in zip(digests, good, strict=True) if not ok}
+            {d: "The encoder gave no usable vector." for d, ok in zip(batch.digests, good, strict=True) if not ok}
         )
-        self._digests += [digest for digest, ok in zip(digests, good, strict=True) if ok]
+        self._digests += [digest for digest, ok in zip(batch.digests, good, strict=True) if ok]
         self._vectors.append(vectors[good].astype(np.float16))
 
     def close(self) -> EmbeddedPart:
         """Hands the part over and starts the next one."""
-        empty = np.empty((0, self._encoder.dim), np.float16)
+        empty = np.empty((0, self._dim), np.float16)
         part = EmbeddedPart(self._digests, np.concatenate([empty, *self._vectors]), self._failed)
         self._clear()
         return part

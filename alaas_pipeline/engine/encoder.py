@@ -4,11 +4,15 @@ An encoder is named by a spec:
 
 - "efficientnet-lite0": the default; needs no download.
 - "NAME/PRETRAINED": any model of open_clip, such as "ViT-B-32/laion2b_s34b_b79k".
+- "NAME//PATH": the same with weights of your own, a checkpoint file.
 - "local-dir:PATH": a folder with open_clip_config.json and weights.
 - "hf-hub:ORG/NAME": an open_clip model on the Hugging Face hub.
+- "python:MODULE:FUNCTION": your own. The function returns a torch module, which makes vectors of batches of float32, and
+  its preprocessing, which makes a tensor of a picture. The `repr` of the latter is a part of the encoder's id.
 """
 
 import difflib
+import importlib
 import importlib.util
 import logging
 import os
@@ -16,6 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from alaas_pipeline.engine.torchvision_shim import ensure_torchvision
@@ -31,6 +36,7 @@ log = logging.getLogger(__name__)
 DEFAULT_ENCODER: Final = "efficientnet-lite0"
 _LOCAL: Final = "local-dir:"
 _HUB: Final = "hf-hub:"
+_PYTHON: Final = "python:"
 
 
 class Encoder(Protocol):
@@ -51,7 +57,11 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class PreparingEncoder(Protocol):
-    """An encoder whose per-picture work can be done in other threads, ahead of the model."""
+    """An encoder whose per-picture work can be done in other threads, ahead of the model.
+
+    It may also have `batch_size`; `lanes`, so many batches are then encoded at once, in the same threads; and
+    `draft_side`, the pixels that no side of a JPEG decoded at a reduced size may fall short of.
+    """
 
     def prepare(self, image: "Image.Image") -> Any:
         """Turns one picture into what the model takes; must be safe to call from several threads."""
@@ -68,7 +78,7 @@ def validate_spec(spec: str) -> None:
     Raises:
         ValueError: No encoder can have this spec; the message says what would work.
     """
-    kinds = f'"{DEFAULT_ENCODER}", "NAME/PRETRAINED", "local-dir:PATH" or "hf-hub:ORG/NAME"'
+    kinds = f'"{DEFAULT_ENCODER}", "NAME/PRETRAINED", "local-dir:PATH", "hf-hub:ORG/NAME" or "python:MODULE:FUNCTION"'
     if spec == DEFAULT_ENCODER:
         return
     if spec.startswith(_LOCAL):
@@ -78,6 +88,10 @@ def validate_spec(spec: str) -> None:
     if spec.startswith(_HUB):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", spec.removeprefix(_HUB)):
             raise ValueError(f"The encoder {spec!r} is not a hub model: write hf-hub:ORG/NAME.")
+        return
+    if spec.startswith(_PYTHON):
+        if not re.fullmatch(r"[\w.]+:\w+", spec.removeprefix(_PYTHON)):
+            raise ValueError(f"The encoder {spec!r} names no function: write python:MODULE:FUNCTION.")
         return
     name, slash, pretrained = spec.partition("/")
     if not slash or not name or not pretrained:
@@ -98,7 +112,7 @@ def load_encoder(spec: str, *, cache: Path, device: str = "auto", threads: int |
         spec: See the module's text.
         cache: Where the default model is built once; downloads go to the usual cache of the hub.
         device: "auto" (a CUDA GPU when there is one), or a torch device such as "cpu" or "cuda:1".
-        threads: Threads of torch in this process; by default the processors that this process may use.
+        threads: Processors to keep busy; by default those that this process may use.
 
     Returns:
         The encoder, warmed up.
@@ -113,11 +127,10 @@ def load_encoder(spec: str, *, cache: Path, device: str = "auto", threads: int |
     ensure_torchvision()
     from alaas_pipeline.engine.open_clip_encoder import OpenClipEncoder
 
-    torch.set_num_threads(threads or usable_processors())
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model, preprocess = _load(spec, cache)
-    encoder = OpenClipEncoder(model.visual, preprocess, device)
+    encoder = OpenClipEncoder(model.visual, preprocess, device, threads or usable_processors())
     log.info("Encoder %s is ready on %s, %d entries a vector.", encoder.encoder_id, device, encoder.dim)
     return encoder
 
@@ -142,6 +155,8 @@ def _load(spec: str, cache: Path) -> tuple[Any, Any]:
         return _load_folder(folder, f"delete {folder}, and it is made anew")
     if spec.startswith(_LOCAL):
         return _load_folder(Path(spec.removeprefix(_LOCAL)).expanduser(), "save the model there with open_clip again")
+    if spec.startswith(_PYTHON):
+        return _load_own(spec)
     name, pretrained, gelu = spec, None, False
     if not spec.startswith(_HUB):
         name, _, pretrained = spec.partition("/")
@@ -174,6 +189,27 @@ def _load_folder(folder: Path, remedy: str) -> tuple[Any, Any]:
             return made
     except Exception as error:
         raise UserError(f"The encoder in {folder} could not be loaded ({type(error).__name__}): {remedy}.") from error
+
+
+def _load_own(spec: str) -> tuple[Any, Any]:
+    from PIL import Image
+
+    module, _, function = spec.removeprefix(_PYTHON).partition(":")
+    try:
+        tower, preprocess = getattr(importlib.import_module(module), function)()
+        size = list(preprocess(Image.new("RGB", (640, 480))).shape[-2:])
+    except Exception as error:
+        raise UserError(
+            f"The encoder {spec!r} could not be made ({type(error).__name__}). Its module must be importable, and the "
+            "function must return a torch module and its preprocessing of a picture."
+        ) from error
+    if " at 0x" in repr(preprocess):
+        raise UserError(
+            f"The encoder {spec!r}: the repr of its preprocessing must say what it does, since vectors of one id are "
+            "compared with each other. Give its class a __repr__, or use torchvision's transforms."
+        )
+    tower.preprocess_cfg = {"size": size, "preprocess": repr(preprocess), "resize_mode": "own"}
+    return SimpleNamespace(visual=tower), preprocess
 
 
 @contextmanager

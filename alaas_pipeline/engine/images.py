@@ -146,16 +146,22 @@ def decode_rgb(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
 
 
 @contextmanager
-def upright(data: bytes, limits: ImageLimits = ImageLimits()) -> Iterator[Image.Image]:
+def upright(data: bytes, limits: ImageLimits = ImageLimits(), draft_side: int | None = None) -> Iterator[Image.Image]:
     """Decodes an image as `decode_rgb`, for as long as the block lasts.
 
     Until then its memory counts: other threads that decode wait if there is not enough for both. The block
     must not decode a second image.
 
+    Args:
+        data: The whole file.
+        limits: The largest file and the largest picture to accept.
+        draft_side: JPEGs larger than this may come at 1/2, 1/4 or 1/8 of their size, no side shorter than it. Their
+            data are read to the end all the same.
+
     Raises:
         RefusedImage: As `inspect`.
     """
-    with _opened(data, limits) as (image, orientation):
+    with _opened(data, limits, draft_side) as (image, orientation):
         yield _turned(image, orientation)
 
 

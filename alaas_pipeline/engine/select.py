@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine import account, coverage, geometry, large, outliers, products, uncertainty
+from alaas_pipeline.engine import account, coverage, large, outliers, products, request, uncertainty
 from alaas_pipeline.engine.aims import Aims, Room
 from alaas_pipeline.engine.picks import STRATEGIES, Pick, PoolExhausted, Selection
 from alaas_pipeline.engine.structure import Structure
@@ -41,9 +41,6 @@ OUTLIER_SHARE: Final = 0.2
 _EXACT: Final = 8_192
 _TARGETS: Final = 16_384
 _STRETCH: Final = 2_048
-_NAMED: Final = 5
-# Outside of these, squares of entries leave the range of float32.
-_SCALES: Final = (1e-15, 1e15)
 
 
 def select(
@@ -86,7 +83,7 @@ def select(
         PoolExhausted: No candidate is left.
     """
     labels = labels or {}
-    rows = _checked(ids, vectors, k, strategy, {*selected, *labels}, max_outliers)
+    rows = request.checked(ids, vectors, k, strategy, {*selected, *labels}, max_outliers)
     aims = aims or Aims()
     order = sorted(range(len(ids)), key=ids.__getitem__)
     names = [ids[row] for row in order]
@@ -106,7 +103,7 @@ def select(
     space = structure.space
     plan = _plan(structure, free, earlier)
     room = Room(space, names, earlier, aims)
-    must = _must(aims, names, rows, barred, k)
+    must = request.must_rows(aims.must, names, rows, barred, k)
     radii = structure.once(plan.name("radii"), lambda: coverage.neighbour_radii(space, plan.targets))
     weights, belief = coverage.target_weights(space, plan.targets, radii), None
     if strategy == "adaptive":
@@ -118,7 +115,7 @@ def select(
             )
         else:
             weights = np.maximum(np.rint(weights * belief.weights(plan.targets)), 1.0)
-    chosen, gains = _representatives(space, plan, weights, earlier, k, must, room)
+    chosen, gains = _representatives(structure, plan, weights, earlier, k, must, room)
     if not len(chosen):
         raise PoolExhausted(
             f"Nothing is left to pick: the aims rule out all of {len(free):,} images. Raise a cap, or lower the least distance."
@@ -147,7 +144,7 @@ def select(
             near,
             len(must),
             belief.said_of(space, chosen) if belief else None,
-        ),  # fmt: skip
+        ),
         outliers=account.edge_cases(space, names, taken, found, usual),
         metrics=account.metrics(space, plan.targets, earlier, free, chosen, len(found)),
     )
@@ -162,64 +159,6 @@ def select(
         selection.metrics["coverage_random"],
     )
     return selection
-
-
-def _checked(
-    ids: Sequence[str],
-    vectors: "NDArray[np.floating]",
-    k: int,
-    strategy: str,
-    selected: Collection[str],
-    max_outliers: int | None,
-) -> set[str]:
-    """Refuses impossible arguments; returns the ids selected before."""
-    if strategy not in STRATEGIES:
-        raise ValueError(f"The strategy {strategy!r} is unknown: use one of {', '.join(STRATEGIES)}.")
-    if k < 1:
-        raise ValueError(f"At least one image must be asked for, not {k}.")
-    if max_outliers is not None and max_outliers < 0:
-        raise ValueError(f"The number of outliers cannot be {max_outliers}.")
-    if vectors.ndim != 2 or len(ids) != len(vectors):
-        raise ValueError(f"{len(ids):,} ids do not fit vectors of shape {vectors.shape}.")
-    if not len(ids):
-        raise PoolExhausted("Nothing is left to pick: the pool is empty. Add images to the pool.")
-    if vectors.shape[1] == 0 or not np.issubdtype(vectors.dtype, np.floating):
-        raise ValueError(f"The vectors must be floats with at least one entry, not {vectors.dtype} {vectors.shape}.")
-    known = set(ids)
-    if len(known) != len(ids):
-        seen: set[str] = set()
-        raise ValueError(f"These ids come twice: {_some([i for i in ids if i in seen or seen.add(i)])}.")
-    largest = _largest_entries(vectors)
-    bad = np.flatnonzero(~np.isfinite(largest)).tolist()
-    if bad:
-        raise ValueError(
-            f"The vectors of these ids hold NaN or infinity: {_some([ids[r] for r in bad])}. Embed them again."
-        )
-    extreme = np.flatnonzero((largest > _SCALES[1]) | ((largest > 0) & (largest < _SCALES[0]))).tolist()
-    if extreme:
-        raise ValueError(
-            f"The vectors of these ids are too long or too short to be compared: {_some([ids[r] for r in extreme])}. "
-            "Scale them to unit length."
-        )
-    rows = set(selected)
-    if rows - known:
-        raise ValueError(f"These ids were selected before but have no vector: {_some(sorted(rows - known))}.")
-    return rows
-
-
-def _largest_entries(vectors: "NDArray[np.floating]") -> "NDArray[np.float64]":
-    """Size of each row's largest entry; not finite where any entry is not."""
-    if vectors.dtype == np.float16:
-        # Without their signs, half floats sort as whole numbers do, which are compared much faster.
-        bits = [(vectors[part].view(np.uint16) & 0x7FFF).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
-        return np.concatenate(bits).view(np.float16).astype(np.float64)
-    parts = [np.abs(vectors[part]).max(axis=1) for part in geometry.blocks(len(vectors), _EXACT)]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def _some(ids: list[str]) -> str:
-    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    return ", ".join(ids[:_NAMED]) + more
 
 
 @dataclass(frozen=True)
@@ -259,20 +198,6 @@ def _plan(structure: Structure, free: "NDArray[np.intp]", earlier: "NDArray[np.i
     return _Plan(targets, around, queue, np.flatnonzero(copy))
 
 
-def _must(aims: Aims, names: list[str], selected: set[str], barred: set[str], k: int) -> list[int]:
-    """Rows of the images that are asked for by name, in that order, at most k."""
-    wanted = [name for name in dict.fromkeys(aims.must) if name not in selected]
-    if not wanted:
-        return []
-    row_of = {name: row for row, name in enumerate(names)}
-    unknown = [name for name in wanted if name not in row_of]
-    if unknown:
-        raise ValueError(f"These ids must be picked but have no vector: {_some(unknown)}.")
-    if contrary := [name for name in wanted if name in barred]:
-        raise ValueError(f"These ids must be picked and are excluded at once: {_some(contrary)}.")
-    return [row_of[name] for name in wanted[:k]]
-
-
 def _still(room: Room, row: int) -> bool:
     """Take a row if there is room for it, and say whether there was."""
     if not room.open(np.array([row], np.intp))[0]:
@@ -282,7 +207,7 @@ def _still(room: Room, row: int) -> bool:
 
 
 def _representatives(
-    space: geometry.Geometry,
+    structure: Structure,
     plan: _Plan,
     weights: "NDArray[np.float64]",
     earlier: "NDArray[np.intp]",
@@ -290,7 +215,7 @@ def _representatives(
     must: list[int],
     room: Room,
 ) -> "tuple[NDArray[np.intp], list[float]]":
-    targets, queue = plan.targets, plan.queue
+    space, targets, queue = structure.space, plan.targets, plan.queue
     kernel = coverage.Kernel.of(space, coverage.squared_width(space, targets, len(earlier) + k))
     covered = kernel(structure.reach(earlier)[targets]) if len(earlier) else kernel.covered(space, targets, earlier)
     chosen: list[int] = list(must)

@@ -1,0 +1,311 @@
+"""How fast images become vectors: by this project, by a plain open_clip loop, by the embedding paths of other tools.
+
+    .venv/bin/python benchmarks/embed_speed.py [--quick] [--repeats 3] [--out table.md]
+
+All ways use the same weights (the default encoder, as a folder that open_clip loads) and the same files: the solar cells of ELPV (PNG, 300 x
+300), and JPEGs of 12 megapixels made from the photographs of `mvtb-data`. They take turns, each time in a process of its own. The clock runs
+from the first file's reading to the last vector; imports, loading and eight images to warm up come before. CPU seconds are those of the
+process and its children: on a machine that does other work too they say more than the clock.
+
+- `model`: our encoder alone, on pictures that were decoded and prepared before the clock starts, with as many threads as it has lanes.
+- `ours`: `alaas_pipeline.engine.embed`, to parts of float16.
+- `plain`: open_clip's model and transform as they are made, PIL, a DataLoader with a worker for each processor, batches of 32.
+- `fiftyone`: `compute_embeddings` of a dataset of FiftyOne, with its open_clip model, the same workers and batches.
+- `lightly`: lightly-studio's batched embedding of image files, as its own example calls it with a custom model.
+
+Memory is the most that the process held, beside what it held before the clock, at N images and at 4 N.
+"""
+
+import argparse
+import io
+import json
+import logging
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = Path.home() / ".cache" / "alaas-benchmarks"
+PEERS = {
+    "fiftyone": ["fiftyone==1.22.1", "open_clip_torch==3.3.0", "torch==2.15.0"],
+    "lightly-studio": ["lightly-studio==1.2.0", "open_clip_torch==3.3.0", "torch==2.15.0"],
+}
+BATCH, WARM, LIMIT_S = 32, 8, 300
+
+
+def ours(files: list[Path], model: str) -> Callable[[list[Path]], int]:
+    from alaas_pipeline.engine.embed import embed
+    from alaas_pipeline.engine.encoder import load_encoder
+
+    encoder = load_encoder(f"local-dir:{model}", cache=CACHE)
+
+    def run(chosen: list[Path]) -> int:
+        return sum(
+            len(part.digests) for part in embed([(str(f), f.read_bytes) for f in chosen], encoder, total=len(chosen))
+        )
+
+    return run
+
+
+def model_alone(files: list[Path], model: str) -> Callable[[list[Path]], int]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from alaas_pipeline.engine.encoder import load_encoder
+    from alaas_pipeline.engine.images import upright
+
+    encoder: Any = load_encoder(f"local-dir:{model}", cache=CACHE)
+    ready = {}
+    for file in files:
+        with upright(file.read_bytes(), draft_side=encoder.draft_side) as image:
+            ready[file] = encoder.prepare(image)
+
+    def run(chosen: list[Path]) -> int:
+        size = encoder.batch_size
+        batches = [[ready[file] for file in chosen[start : start + size]] for start in range(0, len(chosen), size)]
+        with ThreadPoolExecutor(encoder.lanes) as pool:
+            return sum(len(vectors) for vectors in pool.map(encoder.encode_prepared, batches))
+
+    return run
+
+
+def plain(files: list[Path], model: str) -> Callable[[list[Path]], int]:
+    from alaas_pipeline.engine.torchvision_shim import ensure_torchvision
+
+    ensure_torchvision()
+    import open_clip
+    import torch
+    from PIL import Image
+
+    made, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{model}")
+    made.eval()
+
+    class Files(torch.utils.data.Dataset):
+        def __init__(self, chosen: list[Path]) -> None:
+            self.chosen = chosen
+
+        def __len__(self) -> int:
+            return len(self.chosen)
+
+        def __getitem__(self, row: int) -> Any:
+            return preprocess(Image.open(self.chosen[row]).convert("RGB"))
+
+    def run(chosen: list[Path]) -> int:
+        loader = torch.utils.data.DataLoader(Files(chosen), BATCH, num_workers=processors())
+        with torch.inference_mode():
+            return sum(len(made.encode_image(batch, normalize=True).numpy()) for batch in loader)
+
+    return run
+
+
+def fiftyone(files: list[Path], model: str) -> Callable[[list[Path]], int]:
+    import fiftyone as fo
+    from fiftyone.utils.open_clip import TorchOpenClipModel, TorchOpenClipModelConfig
+
+    class Embedding(TorchOpenClipModel):
+        def _load_model(self, config: Any) -> Any:
+            import open_clip
+
+            self._model, self._clip_preprocess = open_clip.create_model_from_pretrained(f"local-dir:{model}")
+            return self._model.eval()
+
+        def _get_text_features(self) -> Any:
+            raise AssertionError
+
+        def _embed(self, images: Any) -> Any:
+            import torch
+
+            batch = images if isinstance(images, torch.Tensor) else torch.stack(list(images))
+            with torch.no_grad():
+                return self._model.encode_image(batch, normalize=True).numpy()
+
+        @property
+        def has_embeddings(self) -> bool:
+            return True
+
+        def embed_all(self, args: Any) -> Any:
+            return self._embed(args)
+
+    zoo = Embedding(TorchOpenClipModelConfig({"output_processor_cls": "fiftyone.utils.torch.ClassifierOutputProcessor", "classes": ["a"], "text_prompt": "a photo of a", "raw_inputs": False}))  # fmt: skip
+
+    def run(chosen: list[Path]) -> int:
+        dataset = fo.Dataset.from_images([str(file) for file in chosen], progress=False)
+        vectors = dataset.compute_embeddings(zoo, batch_size=BATCH, num_workers=processors(), progress=False)
+        dataset.delete()
+        return len(vectors)
+
+    return run
+
+
+def lightly(files: list[Path], model: str) -> Callable[[list[Path]], int]:
+    import open_clip
+    import torch
+    from lightly_studio.embed import image_embedding
+
+    made, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{model}")
+    made.eval()
+
+    def encode(batch: Any) -> Any:
+        with torch.no_grad():
+            return made.encode_image(batch, normalize=True).numpy()
+
+    context = image_embedding.EmbeddingContext(1280, BATCH, torch.device("cpu"), preprocess, encode)
+
+    def run(chosen: list[Path]) -> int:
+        names = [str(file) for file in chosen]
+        return len(image_embedding.embed_image_files_batched(names, context, show_progress=False).kept_indices)
+
+    return run
+
+
+WAYS = {"model": model_alone, "ours": ours, "plain": plain, "fiftyone": fiftyone, "lightly": lightly}
+HOMES = {"fiftyone": "fiftyone", "lightly": "lightly-studio"}
+
+
+def processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def cpu_seconds() -> float:
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def held() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def work(way: str, folder: Path, count: int, model: str) -> None:
+    """One way, in a process of its own; says on the last line what it took."""
+    files = sorted(folder.iterdir())[:count]
+    run = WAYS[way](files, model)
+    run(files[:WARM])
+    before, most, done = held(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            most[0] = max(most[0], held())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    begun, used = time.perf_counter(), cpu_seconds()
+    made = run(files)
+    took, used = time.perf_counter() - begun, cpu_seconds() - used
+    done.set()
+    watcher.join()
+    assert made == len(files), f"{made} vectors of {len(files)} files"
+    print(json.dumps({"images": made, "seconds": took, "cpu": used, "mb": max(0, most[0] - before) / 1e6}))
+
+
+def photographs(count: int) -> Path:
+    """JPEGs of 4000 x 3000, each enlarged from another part of a photograph."""
+    from PIL import Image
+
+    from benchmarks.label_efficiency.fetch import wheel
+
+    folder = CACHE / "embed-speed" / "12mp"
+    folder.mkdir(parents=True, exist_ok=True)
+    with wheel(CACHE, "mvtb-data", "1.6.1") as package:
+        names = sorted(name for name in package.namelist() if "/campus/" in name and name.endswith((".png", ".jpg")))
+        for number in range(count):
+            target = folder / f"{number:05}.jpg"
+            if target.exists():
+                continue
+            image = Image.open(io.BytesIO(package.read(names[number % len(names)]))).convert("RGB")
+            off = 4 * (number // len(names))
+            image = image.crop((off, off, image.width, image.height)).resize((4000, 3000), Image.Resampling.BICUBIC)
+            image.save(target.with_suffix(".part"), "JPEG", quality=90)
+            target.with_suffix(".part").rename(target)
+    return folder
+
+
+def cells() -> Path:
+    from benchmarks.label_efficiency.fetch import elpv
+
+    folder = CACHE / "embed-speed" / "elpv"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for number, (data, _) in enumerate(elpv(CACHE)):
+            (folder / f"{number:05}.png").write_bytes(data)
+    return folder
+
+
+def measure(way: str, folder: Path, count: int, model: str) -> dict[str, float]:
+    home = HOMES.get(way)
+    python = str(CACHE / "peers" / home / "bin" / "python") if home else sys.executable
+    command = [python, __file__, "--work", way, str(folder), str(count), model]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "FIFTYONE_DO_NOT_TRACK": "1"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
+        raise RuntimeError(f"no answer within {LIMIT_S} s: {said[-1] if said else ''}") from None
+    lines = (done.stdout if not done.returncode else done.stderr).strip().splitlines()
+    if done.returncode:
+        raise RuntimeError(lines[-1] if lines else f"ended with {done.returncode}")
+    return json.loads(lines[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="few images, one turn")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.work:
+        work(chosen.work[0], Path(chosen.work[1]), int(chosen.work[2]), chosen.work[3])
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    sys.path.insert(0, str(ROOT))
+    from alaas_pipeline.engine.offline_encoder import lite0_folder
+    from benchmarks.label_efficiency import peers
+
+    peers.PACKAGES = PEERS
+    broken = {way: why for way, home in HOMES.items() if (why := peers.install(CACHE).get(home))}
+    model, repeats = str(lite0_folder(CACHE / "encoder")), 1 if chosen.quick else chosen.repeats
+    sets = {"ELPV": (cells(), 96 if chosen.quick else 512), "12 MP": (photographs(128), 32 if chosen.quick else 128)}
+    lines = [
+        "| images | way | images/s | times plain | images per CPU s | times plain | share of model | MB |",
+        "|" + " --- |" * 8,
+    ]
+    for name, (folder, count) in sets.items():
+        told: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        for turn in range(repeats):
+            for way in WAYS:
+                if way in broken:
+                    continue
+                try:
+                    told[way].append(measure(way, folder, count, model))
+                    print(f"{name}, turn {turn + 1}, {way}: {told[way][-1]}", flush=True)
+                except RuntimeError as error:
+                    broken[way] = str(error)
+        rates = {
+            way: [statistics.median(row["images"] / row[kind] for row in rows) for kind in ("seconds", "cpu")]
+            for way, rows in told.items()
+            if rows
+        }
+        for way, (wall, cpu) in rates.items():
+            times = [mine / base for mine, base in zip((wall, cpu), rates["plain"], strict=True)]
+            share = wall / rates["model"][0]
+            most = max(row["mb"] for row in told[way])
+            lines.append(f"| {name}, {count} | {way} | {wall:.1f} | {times[0]:.2f} | {cpu:.1f} | {times[1]:.2f} | {share:.2f} | {most:.0f} |")  # fmt: skip
+    few = 128 if chosen.quick else 512
+    small, large = (measure("ours", sets["ELPV"][0], count, model)["mb"] for count in (few, 4 * few))
+    lines += ["", f"Memory of ours beside the model: {small:.0f} MB at {few} images, {large:.0f} MB at {4 * few}."]
+    lines += [f"`{way}` did not run: {why}" for way, why in broken.items()]
+    print("\n".join(lines))
+    if chosen.out:
+        chosen.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
