@@ -1,5 +1,6 @@
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,29 @@ def test_preparing_happens_in_the_threads() -> None:
     (part,) = embed(items(20), encoder, total=20, batch_size=4)
     assert len(part.digests) == 20
     assert all(name.startswith("decode") for name in encoder.threads)
+
+
+def test_batches_side_by_side_keep_order_and_parts() -> None:
+    class Uneven(Prepared):
+        lanes = 3
+        running = most = 0
+
+        def encode_prepared(self, prepared: Sequence[Any]) -> np.ndarray:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            time.sleep(0.02 if len(self.batches) % 2 else 0.001)
+            vectors = self.encode(prepared)
+            self.running -= 1
+            return vectors
+
+    encoder = Uneven()
+    parts = list(embed(items(50), encoder, total=50, batch_size=4, part_size=20, workers=3))
+    assert [part.digests for part in parts] == [
+        [f"d{i:04d}" for i in range(a, b)] for a, b in ((0, 20), (20, 40), (40, 50))
+    ]
+    alone = np.concatenate([part.vectors for part in embed(items(50), Levels(), total=50)])
+    assert (np.concatenate([part.vectors for part in parts]) == alone).all()
+    assert 1 < encoder.most <= 3
 
 
 def test_bad_images_land_in_failed_and_stop_nothing() -> None:
