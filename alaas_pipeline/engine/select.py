@@ -150,7 +150,11 @@ def select(
     )
     if keep:
         structure.note(chosen, near[1])
-        structure.save(keep)
+        try:
+            structure.save(keep)
+        except OSError as error:
+            # The picks stand; the next request only takes longer.
+            log.warning("What is known of the pool cannot be kept in %s: %s", keep, error)
     log.info(
         "Selected %s representatives and %s outliers; coverage %.3f, a random draw gives %.3f.",
         f"{len(chosen):,}",

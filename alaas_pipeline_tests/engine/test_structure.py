@@ -66,6 +66,13 @@ def test_a_stale_structure_is_noticed(tmp_path: Path) -> None:
     assert Structure.load(tmp_path / "none") is None
 
 
+def test_picks_stand_where_nothing_can_be_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("no folder")
+    keep = tmp_path / "file" / "pool.npz"
+    assert choose("coverage", IDS, VECTORS, 20, keep=keep) == choose("coverage", IDS, VECTORS, 20)
+    assert f"What is known of the pool cannot be kept in {keep}" in caplog.text
+
+
 def test_a_change_of_one_image_is_noticed_and_the_others_are_used_again() -> None:
     kept = Structure.of(IDS, VECTORS)
     changed = VECTORS.copy()
