@@ -177,7 +177,7 @@ def main() -> None:
             page.row(what, middle, 512, k, least(told), least(tries["ours"])["wall_s"])
 
         page.part("Against MaxHerding of scikit-activeml, up to where it ends")
-        for count in (5_000 // shrink * 10, 10_000, 20_000, 30_000, 40_000)[: 1 if chosen.quick else None]:
+        for count in (2_500, 5_000, 10_000, 20_000, 30_000, 40_000)[: 1 if chosen.quick else None]:
             one = ours(pool, count, 100)
             other = (
                 {"failed": broken["activeml"]} if "activeml" in broken

@@ -34,6 +34,8 @@ _RATIOS = (0.1, 16.0)
 _WIDTH_ROWS = 512
 _SWAP_PASSES = 3
 _SWAP_LIMIT = 128
+# Of more candidates than twice as many, those are exchanged for picks that would add the most to all of them.
+_SWAP_CANDIDATES = 1024
 # So many similarities at a time stay in the caches.
 _FEW = 1 << 17
 _BATCH = 16
@@ -217,13 +219,18 @@ def _swapped(
 ) -> list[int]:
     """Exchanges picks for better candidates (as PAM does for medoids) until no exchange helps, at most 3 passes."""
     picks = list(picks)
+    tried = np.arange(len(similarity))
+    if len(tried) > 2 * _SWAP_CANDIDATES:
+        added = _gains(similarity, tried, weights, np.maximum(covered, similarity[picks].max(axis=0)))
+        tried = np.sort(np.argsort(-added, kind="stable")[:_SWAP_CANDIDATES])
+    among = similarity[tried]
     for _ in range(_SWAP_PASSES):
         best, second, owner = _two_best(similarity[picks], covered)
         value = float(best @ weights)
-        gain, candidate = _best_swaps(similarity, weights, picks, best, second, owner)
+        gain, candidate = _best_swaps(among, weights, picks, best, second, owner)
         changed = False
         for place in np.argsort(-gain, kind="stable").tolist():
-            row = int(candidate[place])
+            row = int(tried[candidate[place]])
             if gain[place] <= 0 or row in picks:
                 continue
             # Earlier exchanges of this pass have moved the ground: weigh this one afresh.
