@@ -10,8 +10,6 @@ Axes are fitted to at most 131,072 images, those whose ids hash lowest: means an
 
 import hashlib
 import logging
-import os
-import uuid
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alaas_pipeline.engine import geometry
+from alaas_pipeline.engine.whole_file import whole_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,17 +135,8 @@ class Structure:
             "codes": self.space.codes,
             "unit": np.array(self.space.unit),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with unfinished.open("xb") as file:
-                np.savez(file, **columns, **{f"made {name}": value for name, value in self.made.items()})  # pyright: ignore[reportArgumentType]
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            np.savez(file, **columns, **{f"made {name}": value for name, value in self.made.items()})  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def load(cls, path: Path) -> "Structure | None":

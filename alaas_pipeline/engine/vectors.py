@@ -1,13 +1,13 @@
 """Vectors at rest: Parquet parts of half-precision unit vectors, written whole or not at all."""
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from alaas_pipeline.engine.whole_file import whole_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,22 +42,8 @@ def write_part(path: Path, digests: list[str], vectors: "NDArray[np.floating]") 
             "vector": flat.reshape((len(digests), dim)) if digests else flat.cast(pl.Array(pl.Float16, dim)),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with unfinished.open("xb") as file:
-            frame.write_parquet(file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with whole_file(path) as file:
+        frame.write_parquet(file)
 
 
 def read_parts(parts: Sequence[Path | bytes]) -> tuple[list[str], "NDArray[np.float32]"]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from alaas_pipeline_tests.corpus.usable import UNDO
+
 
 def photo(width: int = 64, height: int = 48, mode: str = "RGB") -> Image.Image:
     """A picture with detail, the same on every call."""
@@ -43,16 +45,7 @@ def webp_claiming(width: int, height: int) -> bytes:
 
 def turned(kind: str, orientation: int) -> bytes:
     """A picture stored so that the EXIF orientation turns it into `photo()`."""
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = photo().transpose(undo[orientation]) if orientation in undo else photo()
+    stored = photo().transpose(UNDO[orientation]) if orientation in UNDO else photo()
     exif = Image.Exif()
     exif[0x0112] = orientation
     options: dict[str, Any] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(kind, {})
