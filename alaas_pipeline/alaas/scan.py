@@ -1,16 +1,20 @@
 """Look through a pool's source: read what is new or changed, decode it fully, and list what cannot be used and why."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from alaas_pipeline.avala.fitness import platform_refusal
 from alaas_pipeline.config import PoolSettings
+from alaas_pipeline.engine.encoder import usable_processors
 from alaas_pipeline.engine.images import ImageLimits, RefusedImage, content_digest, inspect
+from alaas_pipeline.engine.read_ahead import ReadAhead
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.ledger import Ledger, credits, facts, images, pools
 from alaas_pipeline.sources import ManifestSource, Source, SourceFile, UnreadableFile
@@ -19,6 +23,9 @@ from alaas_pipeline.sources.manifest import BadRow, ManifestRow, read_manifest
 log = logging.getLogger(__name__)
 
 CHUNK = 512
+
+# A file's row, and the row of its content.
+Examined = tuple[dict[str, Any], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,10 @@ def scan(ledger: Ledger, settings: PoolSettings, source: Source, limits: ImageLi
     listed: set[str] = set()
     read = 0
     before: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=2) as threads:
-        changed = _changed(source.list(), known, listed)
+    changed = _changed(source.list(), known, listed)
+    with ThreadPoolExecutor(usable_processors()) as threads, ReadAhead() as reads:
         while chunk := list(islice(changed, CHUNK)):
-            found = list(threads.map(lambda file: _examine(source, file, limits), chunk))
+            found = list(_examined(source, chunk, limits, threads, reads))
             with ledger.transaction() as tx:
                 images.record_scan(tx, settings.key, [file for file, _ in found], _distinct(found), [])
             read += len(chunk)
@@ -120,7 +127,7 @@ def _manifest_rows(settings: PoolSettings, source: Source) -> Iterator[facts.Fac
             yield facts.Facts(row.path, row.group, row.values)
 
 
-def _replaced(found: list[tuple[dict[str, Any], dict[str, Any] | None]], known: dict[str, Any]) -> dict[str, str]:
+def _replaced(found: list[Examined], known: dict[str, Any]) -> dict[str, str]:
     """Path -> digest before, of files that were read and have another one now."""
     return {
         row["path"]: known[row["path"]]["digest"]
@@ -154,7 +161,20 @@ def _changed(files: Iterable[SourceFile], known: dict[str, Any], listed: set[str
             yield file
 
 
-def _examine(source: Source, file: SourceFile, limits: ImageLimits) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def _examined(
+    source: Source, files: list[SourceFile], limits: ImageLimits, threads: ThreadPoolExecutor, reads: ReadAhead
+) -> Iterator[Examined]:
+    """Yield what `_examine` returns, file by file, while later ones are read and decoded."""
+    under_way: deque[Future[Examined]] = deque()
+    for file in files:
+        while not reads.room:
+            yield under_way.popleft().result()
+        data = reads.start(partial(source.read, file.path, limits.max_bytes, file.version))
+        under_way.append(threads.submit(_examine, file, data, limits))
+    yield from (one.result() for one in under_way)
+
+
+def _examine(file: SourceFile, read: Callable[[], bytes], limits: ImageLimits) -> Examined:
     """Return the file's row, and the row of its content unless the file could not be read at all."""
     row: dict[str, Any] = {
         "path": file.path,
@@ -164,7 +184,7 @@ def _examine(source: Source, file: SourceFile, limits: ImageLimits) -> tuple[dic
         "reason": None,
     }
     try:
-        data = source.read(file.path, limits.max_bytes, file.version)
+        data = read()
     except UnreadableFile as error:
         return row | {"reason": str(error)}, None
     digest = content_digest(data)
@@ -181,7 +201,7 @@ def _examine(source: Source, file: SourceFile, limits: ImageLimits) -> tuple[dic
     return row | {"digest": digest}, image
 
 
-def _distinct(found: list[tuple[dict[str, Any], dict[str, Any] | None]]) -> list[dict[str, Any]]:
+def _distinct(found: list[Examined]) -> list[dict[str, Any]]:
     first: dict[str, dict[str, Any]] = {}
     for _, image in found:
         if image is not None and (

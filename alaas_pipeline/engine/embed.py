@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from alaas_pipeline.engine.encoder import Encoder, PreparingEncoder, usable_processors
 from alaas_pipeline.engine.images import MEMORY, RefusedImage, upright
+from alaas_pipeline.engine.read_ahead import ReadAhead
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +50,8 @@ def embed(
 ) -> Generator[EmbeddedPart, None, None]:
     """Embeds images, part by part.
 
-    Images are read, decoded and prepared in threads, some batches ahead of the model, so memory does not grow with the
-    number of images. An encoder with `lanes` computes in the same threads: no processor waits for another, and there
+    Images are read in threads, and decoded and prepared in others, some batches ahead of the model, so memory does not
+    grow with the number of images. An encoder with `lanes` computes in the same threads: no processor waits for another, and there
     are never more threads at work than processors. An image that cannot be read or decoded is reported in its part
     and stops nothing.
 
@@ -61,7 +61,7 @@ def embed(
         total: How many items will come, for the progress lines.
         batch_size: Pictures handed to the model at once; by default what the encoder names, or 32.
         part_size: Images, good and bad, in a part; the last one may be smaller.
-        workers: Threads that read and decode; by default as many as processors.
+        workers: Threads that decode; by default as many as processors.
 
     Yields:
         Parts in the order of the items. Each image is in exactly one of them.
@@ -70,27 +70,32 @@ def embed(
     progress = _Progress(total)
     lanes: int = getattr(encoder, "lanes", 0)
     size: int = batch_size or getattr(encoder, "batch_size", 32)
+    reading: deque[tuple[str, Callable[[], bytes]]] = deque()
     waiting: deque[tuple[str, Future[Any]]] = deque()
     encoding: deque[_Batch] = deque()
     part = _Part(encoder.dim)
     handed = 0
     pool = ThreadPoolExecutor(workers or usable_processors(), thread_name_prefix="decode")
     try:
-        while True:
-            for digest, read in islice(stream, (2 + lanes) * size - len(waiting)):
-                waiting.append((digest, pool.submit(_ready, read, encoder)))
-            if room := min(size, part_size - handed % part_size, len(waiting)):
-                handed += room
-                encoding.append(_Batch([waiting.popleft() for _ in range(room)], encoder, pool if lanes else None))
-            elif not encoding:
-                break
-            if room and len(encoding) <= lanes:
-                continue
-            batch = encoding.popleft()
-            part.add(batch)
-            progress.advance(batch.size)
-            if part.size == part_size:
-                yield part.close()
+        with ReadAhead() as reads:
+            while True:
+                while reads.room and (item := next(stream, None)):
+                    reading.append((item[0], reads.start(item[1])))
+                while reading and len(waiting) < (2 + lanes) * size:
+                    digest, read = reading.popleft()
+                    waiting.append((digest, pool.submit(_ready, read, encoder)))
+                if room := min(size, part_size - handed % part_size, len(waiting)):
+                    handed += room
+                    encoding.append(_Batch([waiting.popleft() for _ in range(room)], encoder, pool if lanes else None))
+                elif not encoding:
+                    break
+                if room and len(encoding) <= lanes:
+                    continue
+                batch = encoding.popleft()
+                part.add(batch)
+                progress.advance(batch.size)
+                if part.size == part_size:
+                    yield part.close()
         if part.size:
             yield part.close()
         progress.end()

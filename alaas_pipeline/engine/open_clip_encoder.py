@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alaas_pipeline.engine.conv_tower import rebuild
+from alaas_pipeline.engine.frozen_tower import rebuild
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +24,9 @@ _MOST_LENGTHS = 32
 # To float32, on made pictures. Those of users are promised 0.995.
 _LEAST_COSINE: Final = 0.998
 _MOST_LANES: Final = 16
-# What the caches of one processor hold is faster than more at once.
-_BATCH_OF_CONVOLUTIONS: Final = 8
-_BATCH: Final = 32
+# More at once take memory that the C library gives back and asks for again with each batch: a quarter of the time.
+_BATCH_OF_CONVOLUTIONS: Final = 2
+_BATCH: Final = 8
 _BATCH_ON_GPU: Final = 128
 
 
@@ -83,9 +83,9 @@ class OpenClipEncoder:
         # Typed as if only tensors had layouts.
         self._tower.to(memory_format=self._layout)
         self._half = False
-        self._choose(_made_pictures(height, width), rebuilds=convolutional and on_cpu)
+        self._choose(_made_pictures(height, width))
 
-    def _choose(self, sample: "torch.Tensor", rebuilds: bool) -> None:
+    def _choose(self, sample: "torch.Tensor") -> None:
         """Takes the fastest way to compute that keeps the vectors."""
         import torch
 
@@ -93,21 +93,26 @@ class OpenClipEncoder:
         self.dim = int(exact.shape[1])
 
         def keeps() -> bool:
-            return float((self._vectors(sample) * exact).sum(axis=1).min()) >= _LEAST_COSINE
+            # Also for a number of pictures that it was not rebuilt with.
+            try:
+                vectors = np.concatenate([self._vectors(sample), self._vectors(sample[:1])])
+            except RuntimeError:
+                return False
+            return float((vectors * np.concatenate([exact, exact[:1]])).sum(axis=1).min()) >= _LEAST_COSINE
 
         tower = self._tower
-        for narrow in dict.fromkeys((half, False)) if rebuilds else ():
+        if self._device.type != "cpu":
+            # A processor would convert all weights for each batch so.
+            self._half = half
+            self._half = half and keeps()
+        for narrow in dict.fromkeys((half, False)) if self._device.type == "cpu" else ():
             with torch.inference_mode():
                 rebuilt = rebuild(tower, sample.contiguous(memory_format=self._layout), narrow)
-            if rebuilt is None:
-                break
-            self._tower = rebuilt
+            self._tower = tower if rebuilt is None else rebuilt
             if keeps():
-                return
-        self._tower, self._half = tower, half
-        if half and not keeps():
-            self._half = False
-            log.info("The encoder runs in float32: its vectors would not be the same in bfloat16.")
+                break
+            self._tower = tower
+            log.info("The encoder's vectors would not be the same %s.", "in bfloat16" if narrow else "rebuilt")
 
     def prepare(self, image: "Image.Image") -> "torch.Tensor":
         """Applies the model's own preprocessing to one RGB picture; safe in threads.

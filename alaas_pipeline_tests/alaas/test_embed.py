@@ -1,18 +1,25 @@
 import shutil
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from alaas_pipeline.alaas import embed as embed_module
 from alaas_pipeline.alaas.embed import EmbedReport, read_vectors
 from alaas_pipeline.alaas.service import PoolService
 from alaas_pipeline.engine.vectors import write_part
 from alaas_pipeline.errors import UserError
-from alaas_pipeline.ledger import images
+from alaas_pipeline.home import Home
+from alaas_pipeline.ledger import Ledger, images
 from alaas_pipeline.ledger.credits import Credits, InsufficientCredits
+from alaas_pipeline.store import Store
+from alaas_pipeline_tests import forking
 from alaas_pipeline_tests.alaas.stand_ins import TinyEncoder, WatchedSource, fill_pool, never, picture, put
 from alaas_pipeline_tests.builders import pool_settings
+from alaas_pipeline_tests.ledger.dying import die
 from alaas_pipeline_tests.ledger.fill import ENCODER
 
 CATS = pool_settings(credit_grant=100)
@@ -124,6 +131,37 @@ def test_after_a_crash_each_image_is_charged_once(service: PoolService, source: 
     assert embed(service, source, encoder) == EmbedReport(ENCODER, 48, 3, 0, 15, 5)
     assert encoder.encoded == 3
     assert service.usage("cats") == Credits(granted=100, reserved=0, spent=25)
+    assert service.check_embeddings("cats") == []
+
+
+def embed_and_die(home: Path, photos: Path) -> None:
+    """Embeds in parts of two and is killed in the middle of the third."""
+
+    class Deadly(TinyEncoder):
+        def encode(self, images: Sequence[Image.Image]) -> np.ndarray:
+            if self.encoded >= 4:
+                die()
+            return super().encode(images)
+
+    embed_module.PART = 2
+    place = Home(home)
+    service = PoolService(Ledger(place.ledger), Store(str(place.files)), place)
+    service.embed(CATS, WatchedSource(photos), lambda _: Deadly())
+
+
+def test_what_was_stored_before_a_kill_is_neither_embedded_nor_charged_again(
+    service: PoolService, photos: Path
+) -> None:
+    put(photos, *range(9))
+    service.scan(CATS, WatchedSource(photos))
+    child = forking.start(embed_and_die, service.home.root, photos)
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert service.usage("cats").spent == 20
+    encoder = TinyEncoder()
+    assert embed(service, WatchedSource(photos), encoder) == EmbedReport(ENCODER, 48, 5, 0, 25, 9)
+    assert encoder.encoded == 5
+    assert service.usage("cats") == Credits(granted=100, reserved=0, spent=45)
     assert service.check_embeddings("cats") == []
 
 

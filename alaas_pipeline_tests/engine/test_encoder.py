@@ -1,5 +1,6 @@
 """The real encoder, through open_clip, with no network."""
 
+import json
 import logging
 import shutil
 import subprocess
@@ -19,6 +20,12 @@ from alaas_pipeline.engine.offline_encoder import lite0_folder
 from alaas_pipeline.engine.torchvision_shim import ensure_torchvision
 from alaas_pipeline.errors import UserError
 from alaas_pipeline_tests.engine.nasty import photo, saved
+
+TRANSFORMER = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
+}
 
 
 def pictures(count: int = 6) -> list[Image.Image]:
@@ -273,19 +280,31 @@ def test_of_a_very_long_picture_the_middle_is_looked_at_and_only_that_is_enlarge
     assert np.abs(np.asarray(seen, np.float32) - np.asarray(encoder.prepare(short), np.float32)).mean() < 6
 
 
-def test_a_checkpoint_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import json
-
+def test_a_transformer_gives_the_vectors_of_float32_for_any_number_of_pictures(tmp_path: Path) -> None:
     ensure_torchvision()
     import open_clip
     import torch
 
-    config = {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-        "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
-    }
-    (tmp_path / "tiny-of-a-test.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    # float32 is what open_clip makes; whether and how this machine computes in less is for the encoder to choose.
+    model: Any = open_clip.CLIP(**TRANSFORMER).eval()
+    torch.save(model.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
+    config = {"model_cfg": TRANSFORMER, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    encoder = load_encoder(f"local-dir:{tmp_path}", cache=tmp_path, device="cpu", threads=1)
+    made: Any = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
+    with torch.inference_mode():
+        expected = made[0].encode_image(torch.stack([made[1](p) for p in pictures(11)]), normalize=True).numpy()
+    for count in (1, 2, 7, 8, 11):
+        assert (encoder.encode(pictures(count)) * expected[:count]).sum(axis=1).min() >= 0.995
+
+
+def test_a_checkpoint_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_torchvision()
+    import open_clip
+    import torch
+
+    (tmp_path / "tiny-of-a-test.json").write_text(json.dumps(TRANSFORMER))
     open_clip.add_model_config(tmp_path / "tiny-of-a-test.json")
     monkeypatch.setattr("alaas_pipeline.engine.encoder._model_names", lambda: ["tiny-of-a-test"])
     ids = []

@@ -1,8 +1,9 @@
-"""Convolutional image towers, rebuilt to run fast on a processor. Imported only where torch is wanted.
+"""Image towers, rebuilt to run fast on a processor. Imported only where torch is wanted.
 
-Batch normalisation is folded into the convolutions before it, and the whole is frozen, so that activations are computed
-where the convolution leaves them. Where the processor computes in bfloat16 all but the first quarter of the convolutions
-do: errors made early are carried through the whole net, and for pictures of little contrast they cost too much there.
+Weights are stored as they are computed with and the whole is frozen, so that nothing is converted for each batch.
+Convolutional towers have each batch normalisation folded into the convolution before it. Where the processor computes in
+bfloat16 all but the first quarter of their convolutions do: errors made early are carried through the whole net, and for
+pictures of little contrast they cost too much there. Any other tower does so throughout, or stays as it was made.
 """
 
 import copy
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def rebuild(visual: "torch.nn.Module", sample: "torch.Tensor", half: bool) -> Any:
-    """Rebuilds a tower of convolutions, batch normalisations and linear layers for inference.
+    """Rebuilds a tower for inference.
 
     Args:
         visual: The tower in float32, on the CPU; left as it is.
@@ -25,8 +26,28 @@ def rebuild(visual: "torch.nn.Module", sample: "torch.Tensor", half: bool) -> An
         half: Whether the processor computes in bfloat16.
 
     Returns:
-        What computes the same for any number of pictures of that size, or None where the tower holds other layers.
+        What computes the same for any number of pictures of that size, or None where nothing would be gained.
     """
+    import torch
+
+    tower = _folded(visual, sample, half)
+    if tower is None:
+        if not half:
+            return None
+        tower = torch.nn.Sequential(copy.deepcopy(visual))
+        _compute_in(tower, torch.bfloat16)
+    try:
+        # torch calls its own tracer outdated; what it offers instead needs a compiler on the machine.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.jit.freeze(torch.jit.trace(tower.eval(), sample, check_trace=False))
+    except Exception as error:
+        log.info("The encoder runs as it was made; it could not be rebuilt (%s).", type(error).__name__)
+        return None
+
+
+def _folded(visual: "torch.nn.Module", sample: "torch.Tensor", half: bool) -> "torch.nn.Module | None":
+    """Folds a tower of convolutions, batch normalisations and linear layers; any other gives None."""
     import torch
 
     tower = copy.deepcopy(visual)
@@ -39,15 +60,7 @@ def rebuild(visual: "torch.nn.Module", sample: "torch.Tensor", half: bool) -> An
         for layer in layers:
             early = layer in order and order.index(layer) < len(order) / 4
             _compute_in(layer, _careful() if early else torch.bfloat16)
-    tower.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    try:
-        # torch calls its own tracer outdated; what it offers instead needs a compiler on the machine.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.jit.freeze(torch.jit.trace(tower, sample, check_trace=False))
-    except Exception as error:
-        log.info("The encoder runs as it was made; it could not be rebuilt (%s).", type(error).__name__)
-        return None
+    return tower.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _careful() -> "torch.dtype":
