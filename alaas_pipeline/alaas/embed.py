@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from alaas_pipeline.engine.duplicates import near_duplicates
 from alaas_pipeline.engine.embed import embed as embed_images
 from alaas_pipeline.engine.encoder import Encoder
 from alaas_pipeline.engine.images import ImageLimits, content_digest
+from alaas_pipeline.engine.read_ahead import ReadAhead
 from alaas_pipeline.engine.vectors import check_vectors, read_parts, write_part
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home
@@ -147,17 +149,18 @@ def _read(store: Store, parts: list[str], pool: str) -> tuple[list[str], np.ndar
 
     digests: list[str] = []
     blocks: list[np.ndarray] = []
-    for part in parts:
-        try:
-            names, block = read_parts([store.read_bytes(part)])
-        except (OSError, ValueError, PolarsError) as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else "damaged"
-            raise UserError(
-                f"Pool '{pool}': the vectors in {store.path(part)} are {what}. Restore this file from a copy, or have its images embedded again, their "
-                f"credits refunded: alaas-pipeline reconcile {pool} --apply"
-            ) from None
-        digests += names
-        blocks.append(block)
+    with ReadAhead() as reads:
+        for part, read in zip(parts, reads.ahead(partial(store.read_bytes, part) for part in parts), strict=True):
+            try:
+                names, block = read_parts([read()])
+            except (OSError, ValueError, PolarsError) as error:
+                what = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+                raise UserError(
+                    f"Pool '{pool}': the vectors in {store.path(part)} are {what}. Restore this file from a copy, or have its images embedded again, their "
+                    f"credits refunded: alaas-pipeline reconcile {pool} --apply"
+                ) from None
+            digests += names
+            blocks.append(block)
     return digests, np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
@@ -42,6 +42,15 @@ class ReadAhead:
             self._open += 1
         future = self._pool.submit(read)
         return lambda: self._take(future)
+
+    def ahead(self, reads: Iterable[Callable[[], bytes]]) -> Iterator[Callable[[], bytes]]:
+        """Starts one after the other while there is room; each is to be called before the next is asked for."""
+        begun: deque[Callable[[], bytes]] = deque()
+        for read in reads:
+            while not self.room:
+                yield begun.popleft()
+            begun.append(self.start(read))
+        yield from begun
 
     def _take(self, future: "Future[bytes]") -> bytes:
         size = None

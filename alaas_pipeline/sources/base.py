@@ -147,6 +147,11 @@ def parse_source(source: str, base: Path) -> tuple[str, ...]:
     scheme, place, prefix = split_url(text)
     if "?" in prefix:
         raise UserError(f"A source of the kind {scheme}:// is a place without '?' and what follows; take it away.")
+    if is_manifest_name(prefix):
+        raise UserError(
+            f"{text} is a manifest, and those are read on this machine: copy it here and name the copy. The images that it lists "
+            "may be anywhere."
+        )
     prefix = prefix.strip("/")
     return scheme, place, f"{prefix}/" if prefix else ""
 

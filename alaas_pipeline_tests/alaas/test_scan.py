@@ -1,4 +1,5 @@
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from alaas_pipeline.ledger import facts, images
 from alaas_pipeline.ledger.facts import Facts
 from alaas_pipeline.ledger.images import Counts, Replaced
 from alaas_pipeline.sources import ManifestSource, SourceFile
-from alaas_pipeline_tests.alaas.stand_ins import WatchedSource, picture, put
+from alaas_pipeline_tests.alaas.stand_ins import TinyEncoder, WatchedSource, picture, put
 from alaas_pipeline_tests.builders import pool_settings
 
 CATS = pool_settings()
@@ -42,6 +43,20 @@ def test_new_images_are_read_once(service: PoolService, photos: Path) -> None:
     put(photos, 4)
     assert service.scan(CATS, source).read == 1
     assert source.reads[3:] == ["0004.png"]
+
+
+def test_a_slow_source_is_asked_for_several_files_at_once(service: PoolService, photos: Path) -> None:
+    put(photos, *range(12))
+    source = WatchedSource(photos)
+    # Nobody goes on before four are there.
+    together = threading.Barrier(4, timeout=30)
+
+    def wait(path: str) -> None:
+        together.wait()
+
+    source.on_read = wait
+    assert service.scan(CATS, source).counts.total == 12
+    assert service.embed(CATS, source, lambda _: TinyEncoder()).embedded_now == 12
 
 
 def test_the_pool_and_its_grant_are_made(service: PoolService, photos: Path) -> None:

@@ -1,4 +1,5 @@
 import threading
+from functools import partial
 
 import pytest
 
@@ -44,3 +45,16 @@ def test_what_reading_raises_reaches_who_needs_the_file() -> None:
         with pytest.raises(FileNotFoundError, match=r"a\.png"):
             wait()
         assert reads.room
+
+
+def test_a_row_of_files_comes_in_order_within_its_bounds() -> None:
+    begun: list[int] = []
+
+    def file(number: int) -> bytes:
+        begun.append(number)
+        return b"%d" % number
+
+    with ReadAhead() as reads:
+        for number, read in enumerate(reads.ahead(partial(file, number) for number in range(100))):
+            assert read() == b"%d" % number
+            assert len(begun) <= number + 1 + 2 * THREADS

@@ -46,6 +46,12 @@ def test_parse_source_refuses(source: str) -> None:
         parse_source(source, Path("/base"))
 
 
+def test_a_manifest_elsewhere_is_told_from_a_prefix() -> None:
+    with pytest.raises(UserError, match=r"^s3://photos/lists/cats\.csv is a manifest, .* copy it here"):
+        parse_source("s3://photos/lists/cats.csv", Path("/base"))
+    assert parse_source("s3://photos/cats.csv/", Path("/base")) == ("s3", "photos", "cats.csv/")
+
+
 def test_a_folder_may_be_called_like_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "cats.csv").mkdir()
     assert parse_source("cats.csv", tmp_path) == ("folder", str(tmp_path / "cats.csv"))
