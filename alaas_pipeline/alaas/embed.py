@@ -176,12 +176,12 @@ def _embed_new(
         if not work.migrates:
             pools.use_encoder(tx, pool, work.encoder, encoder.encoder_id)
         todo = images.to_embed(tx, pool, encoder.encoder_id)
-        paths = {digest: row["path"] for digest, row in images.details(tx, pool, todo).items()}
+        files = {digest: (row["path"], row["bytes"]) for digest, row in images.details(tx, pool, todo).items()}
         for start in range(0, len(todo), PART):
             operations.append(f"embed:{pool}:{uuid.uuid4()}")
             _pass_gate(tx, pool, operations[-1], min(PART, len(todo) - start), work)
     try:
-        return _embed_parts(ledger, store, pool, source, encoder, operations, todo, paths)
+        return _embed_parts(ledger, store, pool, source, encoder, operations, todo, files)
     except BaseException:
         with ledger.transaction() as tx:
             credits.void_open(tx, pool, f"embed:{pool}:", "embedding failed")
@@ -204,14 +204,14 @@ def _embed_parts(
     encoder: Encoder,
     operations: list[str],
     todo: list[str],
-    paths: dict[str, str],
+    files: dict[str, tuple[str, int]],
 ) -> tuple[int, int]:
     encoder_id = encoder.encoder_id
     embedded = failed = 0
     broken: list[UserError] = []
-    items = [(digest, _reader(source, paths[digest], digest, broken)) for digest in todo]
-    embedded = failed = 0
-    for operation, part in zip(operations, embed_images(items, encoder, total=len(todo), part_size=PART), strict=True):
+    items = [(digest, _reader(source, files[digest][0], digest, broken)) for digest in todo]
+    parts = embed_images(items, encoder, total=len(todo), part_size=PART, size_of=lambda digest: files[digest][1])
+    for operation, part in zip(operations, parts, strict=True):
         if broken:
             raise broken[0]
         name = hashlib.sha256("\n".join([*part.digests, *part.failed]).encode()).hexdigest()[:16]

@@ -169,7 +169,7 @@ def _examined(
     for file in files:
         while not reads.room:
             yield under_way.popleft().result()
-        data = reads.start(partial(source.read, file.path, limits.max_bytes, file.version))
+        data = reads.start(partial(source.read, file.path, limits.max_bytes, file.version), file.bytes)
         under_way.append(threads.submit(_examine, file, data, limits))
     yield from (one.result() for one in under_way)
 

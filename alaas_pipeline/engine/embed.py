@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from alaas_pipeline.engine.encoder import Encoder, PreparingEncoder, usable_processors
+from alaas_pipeline.engine.heap import give_back
 from alaas_pipeline.engine.images import MEMORY, RefusedImage, upright
 from alaas_pipeline.engine.read_ahead import ReadAhead
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 _SAY_EVERY: Final = 5.0
 # Measured with the default encoder.
 _BYTES_A_PICTURE: Final = 12_000_000
+_LARGE_PICTURE: Final = 24_000_000
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,14 @@ def embed(
     batch_size: int | None = None,
     part_size: int = 2048,
     workers: int | None = None,
+    size_of: Callable[[str], int] = lambda digest: 0,
 ) -> Generator[EmbeddedPart, None, None]:
     """Embeds images, part by part.
 
     Images are read in threads, and decoded and prepared in others, some batches ahead of the model, so memory does not
-    grow with the number of images. An encoder with `lanes` computes in the same threads: no processor waits for another, and there
-    are never more threads at work than processors. An image that cannot be read or decoded is reported in its part
-    and stops nothing.
+    grow with the number of images. An encoder with `lanes` computes in the same threads as decode: no processor waits
+    for another, and there are never more threads at work than processors. An image that cannot be read or decoded is
+    reported in its part and stops nothing.
 
     Args:
         items: Pairs of digest and a function that returns the file's bytes; consumed lazily, in order.
@@ -62,6 +65,7 @@ def embed(
         batch_size: Pictures handed to the model at once; by default what the encoder names, or 32.
         part_size: Images, good and bad, in a part; the last one may be smaller.
         workers: Threads that decode; by default as many as processors.
+        size_of: Bytes of the file with a digest, 0 where they are not known; fewer files are then read ahead.
 
     Yields:
         Parts in the order of the items. Each image is in exactly one of them.
@@ -80,7 +84,7 @@ def embed(
         with ReadAhead() as reads:
             while True:
                 while reads.room and (item := next(stream, None)):
-                    reading.append((item[0], reads.start(item[1])))
+                    reading.append((item[0], reads.start(item[1], size_of(item[0]))))
                 while reading and len(waiting) < (2 + lanes) * size:
                     digest, read = reading.popleft()
                     waiting.append((digest, pool.submit(_ready, read, encoder)))
@@ -105,7 +109,13 @@ def embed(
 
 def _ready(read: Callable[[], bytes], encoder: Encoder) -> Any:
     with upright(read(), draft_side=getattr(encoder, "draft_side", None)) as image:
-        return encoder.prepare(image) if isinstance(encoder, PreparingEncoder) else image
+        large = image.width * image.height > _LARGE_PICTURE
+        ready = encoder.prepare(image) if isinstance(encoder, PreparingEncoder) else image
+    del image
+    if large:
+        # Too rarely to cost time, and a worker holds a tenth less so.
+        give_back()
+    return ready
 
 
 class _Batch:

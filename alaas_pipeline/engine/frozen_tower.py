@@ -17,29 +17,33 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def rebuild(visual: "torch.nn.Module", sample: "torch.Tensor", half: bool) -> Any:
+def rebuild(visual: "torch.nn.Module", sample: "torch.Tensor", half: bool, *, straight: bool) -> Any:
     """Rebuilds a tower for inference.
 
     Args:
         visual: The tower in float32, on the CPU; left as it is.
         sample: Some prepared pictures. Whether the result is near enough to the tower is for the caller to measure.
         half: Whether the processor computes in bfloat16.
+        straight: Whether it is known to do the same whatever it sees; where it is not, a tower that looks as if it did
+            one thing or another stays as it is, since one way would be frozen.
 
     Returns:
         What computes the same for any number of pictures of that size, or None where nothing would be gained.
     """
     import torch
 
-    tower = _folded(visual, sample, half)
-    if tower is None:
-        if not half:
-            return None
-        tower = torch.nn.Sequential(copy.deepcopy(visual))
-        _compute_in(tower, torch.bfloat16)
     try:
+        tower = _folded(visual, sample, half)
+        if tower is None:
+            if not half:
+                return None
+            tower = torch.nn.Sequential(copy.deepcopy(visual))
+            _compute_in(tower, torch.bfloat16)
         # torch calls its own tracer outdated; what it offers instead needs a compiler on the machine.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if not straight:
+                warnings.simplefilter("error", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
             return torch.jit.freeze(torch.jit.trace(tower.eval(), sample, check_trace=False))
     except Exception as error:
         log.info("The encoder runs as it was made; it could not be rebuilt (%s).", type(error).__name__)

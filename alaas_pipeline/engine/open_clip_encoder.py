@@ -68,7 +68,7 @@ class OpenClipEncoder:
         self.encoder_id = f"{_architecture(visual)}-{_digest(visual, config)}"
         size = config["size"]
         height, width = (size, size) if isinstance(size, int) else size
-        # What a team's own preprocessing does with the size is not known.
+        # What a team's own module does is not known.
         known = config.get("resize_mode", "shortest") in ("shortest", "longest", "squash")
         self.draft_side = 2 * max(height, width) if known else None
         on_cpu = self._device.type == "cpu"
@@ -83,9 +83,9 @@ class OpenClipEncoder:
         # Typed as if only tensors had layouts.
         self._tower.to(memory_format=self._layout)
         self._half = False
-        self._choose(_made_pictures(height, width))
+        self._choose(_made_pictures(height, width), straight=known)
 
-    def _choose(self, sample: "torch.Tensor") -> None:
+    def _choose(self, sample: "torch.Tensor", *, straight: bool) -> None:
         """Takes the fastest way to compute that keeps the vectors."""
         import torch
 
@@ -107,7 +107,7 @@ class OpenClipEncoder:
             self._half = half and keeps()
         for narrow in dict.fromkeys((half, False)) if self._device.type == "cpu" else ():
             with torch.inference_mode():
-                rebuilt = rebuild(tower, sample.contiguous(memory_format=self._layout), narrow)
+                rebuilt = rebuild(tower, sample.contiguous(memory_format=self._layout), narrow, straight=straight)
             self._tower = tower if rebuilt is None else rebuilt
             if keeps():
                 break

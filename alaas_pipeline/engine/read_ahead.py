@@ -3,16 +3,16 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
 # As many connections as clients of S3 keep open.
 THREADS: Final = 10
-_MOST_BYTES: Final = 128 * 1024 * 1024
-# What the next file is taken to have is the most that one of so many had, and this before the first.
-_REMEMBERED: Final = 64
-_FIRST_GUESS: Final = 16 * 1024 * 1024
+_MOST_BYTES: Final = 64 * 1024 * 1024
+# Larger files are read by those who need them, since the C library keeps about as much for each thread. So much a file
+# has whose size nobody tells.
+_LARGE: Final = 8 * 1024 * 1024
 
 
 class ReadAhead:
@@ -23,25 +23,45 @@ class ReadAhead:
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        """Takes the bytes that may be held at once, unless a single file has more."""
+        """Takes the bytes that may be under way when another file is begun."""
         self._most = most_bytes
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
         self._lock = threading.Lock()
-        self._sizes = deque([_FIRST_GUESS], maxlen=_REMEMBERED)
-        self._open = 0
+        self._files = self._bytes = 0
 
     @property
     def room(self) -> bool:
         """Whether another file may be started."""
         with self._lock:
-            return self._open < max(1, min(2 * THREADS, self._most // max(1, *self._sizes)))
+            return self._files < 2 * THREADS and self._bytes < self._most
 
-    def start(self, read: Callable[[], bytes]) -> Callable[[], bytes]:
-        """Begins to read; what it returns waits for the bytes, or raises what `read` raised, and is called once."""
+    def start(self, read: Callable[[], bytes], size: int = 0) -> Callable[[], bytes]:
+        """Begins to read.
+
+        Args:
+            read: Returns the bytes; called in another thread.
+            size: How many they will be; 0 where nobody knows.
+
+        Returns:
+            What waits for the bytes, or raises what `read` raised; to be called once. Large files are only read then.
+        """
+        large = size > _LARGE
+        size = 0 if large else size or _LARGE
+        self._count(1, size)
+        begin = read if large else self._pool.submit(read).result
+
+        def take() -> bytes:
+            try:
+                return begin()
+            finally:
+                self._count(-1, -size)
+
+        return take
+
+    def _count(self, files: int, size: int) -> None:
         with self._lock:
-            self._open += 1
-        future = self._pool.submit(read)
-        return lambda: self._take(future)
+            self._files += files
+            self._bytes += size
 
     def ahead(self, reads: Iterable[Callable[[], bytes]]) -> Iterator[Callable[[], bytes]]:
         """Starts one after the other while there is room; each is to be called before the next is asked for."""
@@ -51,18 +71,6 @@ class ReadAhead:
                 yield begun.popleft()
             begun.append(self.start(read))
         yield from begun
-
-    def _take(self, future: "Future[bytes]") -> bytes:
-        size = None
-        try:
-            data = future.result()
-            size = len(data)
-            return data
-        finally:
-            with self._lock:
-                self._open -= 1
-                if size is not None:
-                    self._sizes.append(size)
 
     def __enter__(self) -> Self:
         """Returns itself."""

@@ -91,7 +91,7 @@ def embed_folder(folder: Path, spec: str, home: Home, load: Callable[[str], Enco
     with open_cache(home.root / "pick-cache") as cache:
         look = _look(source, cache)
         work = _Work(source, cache, spec, load or (lambda name: load_encoder(name, cache=home.models)))
-        encoder_id = work.run(look.first)
+        encoder_id = work.run(look.first, look.sizes)
     bad = look.bad | {path: work.refused[digest] for path, digest in look.digests.items() if digest in work.refused}
     first = {path: digest for digest, path in look.first.items() if digest in work.vectors}
     if not first:
@@ -116,10 +116,11 @@ def embed_folder(folder: Path, spec: str, home: Home, load: Callable[[str], Enco
 
 @dataclass
 class _Look:
-    """Digests by path, the first path of each digest, and files that cannot be read."""
+    """Digests by path, first path and bytes of each digest, and files that cannot be read."""
 
     digests: dict[str, str] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     bad: dict[str, str] = field(default_factory=dict)
 
 
@@ -140,6 +141,7 @@ def _look(source: FolderSource, cache: VectorCache) -> _Look:
         now[file.path] = (file.version, digest)
         look.digests[file.path] = digest
         look.first.setdefault(digest, file.path)
+        look.sizes[digest] = file.bytes
     cache.keep_files(source.root, now)
     log.info("%s files in %s.", f"{len(look.digests) + len(look.bad):,}", source.name)
     return look
@@ -155,7 +157,7 @@ class _Work:
         # Reasons of the moment, not of the image: not kept.
         self._passing: dict[str, str] = {}
 
-    def run(self, paths: dict[str, str]) -> str:
+    def run(self, paths: dict[str, str], sizes: dict[str, int]) -> str:
         """Fill `vectors` and `refused` for all digests; returns the encoder's id."""
         made_of = _made_of(self._spec)
         encoder_id = self._cache.encoder_id(self._spec, made_of) if made_of else None
@@ -166,7 +168,7 @@ class _Work:
             self._cache.keep_encoder_id(self._spec, made_of, encoder.encoder_id)
         missing = self._missing(encoder.encoder_id, paths)
         items = [(digest, self._reader(paths[digest], digest)) for digest in missing]
-        for part in embed(items, encoder, total=len(items), part_size=PART):
+        for part in embed(items, encoder, total=len(items), part_size=PART, size_of=sizes.__getitem__):
             vectors = dict(zip(part.digests, part.vectors, strict=True))
             lasting = {digest: why for digest, why in part.failed.items() if digest not in self._passing}
             self._cache.keep_vectors(encoder.encoder_id, vectors, lasting)

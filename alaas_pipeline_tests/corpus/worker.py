@@ -44,7 +44,8 @@ def main() -> None:
     good = [path for path, what in zip(files, told, strict=True) if what == "good"]
     encoder: Encoder = load_encoder(DEFAULT_ENCODER, cache=Path(sys.argv[2]), threads=1) if sys.argv[2:] else Looks()
     items = [(content_digest(path.read_bytes()), path.read_bytes) for path in good]
-    parts = list(embed(items, encoder, total=len(items)))
+    sizes = {digest: path.stat().st_size for (digest, _), path in zip(items, good, strict=True)}
+    parts = list(embed(items, encoder, total=len(items), size_of=sizes.__getitem__))
     failed = {digest: why for part in parts for digest, why in part.failed.items()}
     embedded = sum(len(part.digests) for part in parts)
     print(json.dumps({"told": Counter(told), "embedded": embedded, "failed": failed, "looking_mib": after_looking, "peak_mib": peak_mib()}))  # fmt: skip

@@ -210,6 +210,24 @@ def test_a_teams_own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         load_encoder("python:own_encoder_of_a_team:absent", cache=tmp_path, threads=1)
 
 
+def test_a_module_that_does_one_thing_or_another_keeps_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_encoder_with_two_ways.py").write_text(
+        "import numpy as np, torch\n"
+        "class Levels:\n"
+        "    def __repr__(self): return 'Levels(8)'\n"
+        "    def __call__(self, image):\n"
+        "        return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32) / 255).permute(2, 0, 1)\n"
+        "class Ways(torch.nn.Module):\n"
+        "    def forward(self, batch): return batch.flatten(1) * (1 if batch.mean() > 0.5 else -1)\n"
+        "def make(): return Ways(), Levels()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(open_clip_encoder, "_computes_in_bfloat16", lambda _: True)
+    encoder = load_encoder("python:own_encoder_with_two_ways:make", cache=tmp_path, device="cpu", threads=1)
+    dark, bright = (encoder.encode([Image.new("RGB", (8, 8), (level, level, level))])[0] for level in (20, 235))
+    assert np.dot(dark, bright) < -0.99
+
+
 @pytest.mark.parametrize(
     "spec",
     [

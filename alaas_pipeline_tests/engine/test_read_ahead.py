@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -14,26 +15,37 @@ def test_files_of_a_slow_store_are_waited_for_together() -> None:
         return b"x"
 
     with ReadAhead() as reads:
-        # The first ones tell how large files are here.
-        assert reads.start(lambda: b"y")() == b"y"
-        waits = [reads.start(read) for _ in range(THREADS)]
+        waits = [reads.start(read, 1) for _ in range(THREADS)]
         assert [wait() for wait in waits] == [b"x"] * THREADS
 
 
 def test_no_more_than_fits_is_read_ahead() -> None:
-    with ReadAhead(most_bytes=1000) as reads:
-        assert reads.room
-        first = reads.start(lambda: b"a" * 300)
-        assert not reads.room, "a first file may be large"
-        first()
-        for _ in range(64):
-            assert reads.start(lambda: b"a" * 300)()
+    def begin(size: int) -> list[Callable[[], bytes]]:
         held = []
         while reads.room:
-            held.append(reads.start(lambda: b"a" * 300))
-        assert len(held) == 3
-        held[0]()
+            held.append(reads.start(lambda: b"a", size))
+        return held
+
+    with ReadAhead(most_bytes=1000) as reads:
+        held = begin(300)
+        assert len(held) == 4, "one more than fits"
+        held.pop()()
         assert reads.room
+    with ReadAhead(most_bytes=1000) as reads:
+        assert len(begin(1)) == 2 * THREADS
+    with ReadAhead() as reads:
+        assert len(begin(20_000_000)) == 2 * THREADS, "that are not even read"
+    with ReadAhead() as reads:
+        assert len(begin(0)) == 8, "of unknown sizes"
+
+
+def test_a_large_file_is_read_by_who_needs_it() -> None:
+    def read() -> bytes:
+        return threading.current_thread().name.encode()
+
+    with ReadAhead() as reads:
+        assert reads.start(read, 1)().startswith(b"read")
+        assert reads.start(read, 20_000_000)() == threading.current_thread().name.encode()
 
 
 def test_what_reading_raises_reaches_who_needs_the_file() -> None:
