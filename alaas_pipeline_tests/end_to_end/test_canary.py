@@ -133,5 +133,7 @@ def test_no_secret_is_kept_or_told_whatever_happens(
     }
     places |= {str(path): path.read_bytes().decode("latin-1") for path in world.kept()}
     places["the ledger"] = "\n".join(texts(world.home.ledger))
-    assert "503" in places["the logs"]
+    # What went wrong is told in both places, so that a secret in it would be found there.
+    assert "(503)" in places["a failed run"]
+    assert "answered badly" in places["the logs"]
     assert {name: found(text) for name, text in places.items() if found(text)} == {}
