@@ -36,6 +36,7 @@ def test_no_file_of_the_corpus_takes_much(tmp_path: Path, record_property: Any) 
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 def test_the_largest_images_and_the_real_encoder_fit_into_a_worker(tmp_path: Path, record_property: Any) -> None:
     # Written elsewhere, for that takes memory, too.
     run(large.__name__, tmp_path / "photos", timeout_s=250)
