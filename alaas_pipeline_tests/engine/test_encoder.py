@@ -27,6 +27,15 @@ TRANSFORMER = {
     "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 1, "layers": 1},
 }
 
+# The beginning of a team's own module: its preprocessing.
+LEVELS = """
+import numpy as np, torch
+class Levels:
+    def __repr__(self): return "Levels(8)"
+    def __call__(self, image):
+        return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32) / 255).permute(2, 0, 1)
+"""
+
 
 def pictures(count: int = 6) -> list[Image.Image]:
     return [photo(80 + 30 * i, 240 - 20 * i).rotate(40 * i) for i in range(count)]
@@ -187,11 +196,7 @@ def test_unknown_weights_are_answered_with_the_known_ones(tmp_path: Path) -> Non
 
 def test_a_teams_own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_encoder_of_a_team.py").write_text(
-        "import numpy as np, torch\n"
-        "class Levels:\n"
-        "    def __repr__(self): return 'Levels(8)'\n"
-        "    def __call__(self, image):\n"
-        "        return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32) / 255).permute(2, 0, 1)\n"
+        f"{LEVELS}"
         "class Named(torch.nn.Flatten): pass\n"
         "def make(): return Named(), Levels()\n"
         "def unnamed(): return Named(), lambda image: Levels()(image)\n"
@@ -212,11 +217,7 @@ def test_a_teams_own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_module_that_does_one_thing_or_another_keeps_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_encoder_with_two_ways.py").write_text(
-        "import numpy as np, torch\n"
-        "class Levels:\n"
-        "    def __repr__(self): return 'Levels(8)'\n"
-        "    def __call__(self, image):\n"
-        "        return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32) / 255).permute(2, 0, 1)\n"
+        f"{LEVELS}"
         "class Ways(torch.nn.Module):\n"
         "    def forward(self, batch): return batch.flatten(1) * (1 if batch.mean() > 0.5 else -1)\n"
         "def make(): return Ways(), Levels()\n"
