@@ -108,7 +108,8 @@ def embed(
 
 
 def _ready(read: Callable[[], bytes], encoder: Encoder) -> Any:
-    with upright(read(), draft_side=getattr(encoder, "draft_side", None)) as image:
+    draft_side, grey = getattr(encoder, "draft_side", None), getattr(encoder, "takes_grey", False)
+    with upright(read(), draft_side=draft_side, grey=grey) as image:
         large = image.width * image.height > _LARGE_PICTURE
         ready = encoder.prepare(image) if isinstance(encoder, PreparingEncoder) else image
     del image

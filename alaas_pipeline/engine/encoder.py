@@ -59,8 +59,9 @@ class Encoder(Protocol):
 class PreparingEncoder(Protocol):
     """An encoder whose per-picture work can be done in other threads, ahead of the model.
 
-    It may also have `batch_size`; `lanes`, so many batches are then encoded at once, in the same threads; and
-    `draft_side`, the pixels that no side of a JPEG decoded at a reduced size may fall short of.
+    It may also have `batch_size`; `lanes`, so many batches are then encoded at once, in the same threads;
+    `draft_side`, the pixels that no side of a JPEG decoded at a reduced size may fall short of; and `takes_grey`, whether
+    `prepare` makes the same of a picture in mode "L" as of one in "RGB".
     """
 
     def prepare(self, image: "Image.Image") -> Any:

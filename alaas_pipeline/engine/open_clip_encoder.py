@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 # Part of the encoder's id. To be raised when the same weights come to give vectors further than a cosine of 0.995 from before.
 COMPUTED: Final = 2
 _MOST_LENGTHS = 32
-# To float32, on made pictures. Those of users are promised 0.995.
-_LEAST_COSINE: Final = 0.998
+# To float32, on made pictures. Any two ways that keep it are within 0.995 of each other, so they may share an id.
+_LEAST_COSINE: Final = 0.9988
 _MOST_LANES: Final = 16
 # More at once take memory that the C library gives back and asks for again with each batch: a quarter of the time.
 _BATCH_OF_CONVOLUTIONS: Final = 2
@@ -42,6 +42,7 @@ class OpenClipEncoder:
         lanes: Batches that may be encoded at the same time, each in a thread of its own.
         batch_size: Pictures in a batch.
         draft_side: JPEGs may be decoded at a reduced size whose sides are no shorter than this; None: not at all.
+        takes_grey: Pictures in mode "L" become what they would in "RGB", and are scaled in half the time.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class OpenClipEncoder:
         # What a team's own module does is not known.
         known = config.get("resize_mode", "shortest") in ("shortest", "longest", "squash")
         self.draft_side = 2 * max(height, width) if known else None
+        steps = [type(step).__name__ for step in getattr(preprocess, "transforms", ())]
+        self.takes_grey = known and "MaybeConvertMode" in steps
         on_cpu = self._device.type == "cpu"
         self.lanes = min(processors, _MOST_LANES) if on_cpu else 2
         self._threads = max(1, processors // self.lanes) if on_cpu else 1

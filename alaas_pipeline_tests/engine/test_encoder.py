@@ -41,6 +41,20 @@ def pictures(count: int = 6) -> list[Image.Image]:
     return [photo(80 + 30 * i, 240 - 20 * i).rotate(40 * i) for i in range(count)]
 
 
+def transformer_in(folder: Path, preprocess: dict[str, Any]) -> Any:
+    """A small transformer with random weights, as a folder of open_clip's, loaded."""
+    ensure_torchvision()
+    import open_clip
+    import torch
+
+    torch.manual_seed(0)
+    model: Any = open_clip.CLIP(**TRANSFORMER)
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    config = {"model_cfg": TRANSFORMER, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return load_encoder(f"local-dir:{folder}", cache=folder, device="cpu", threads=1)
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("models")
@@ -119,6 +133,17 @@ def test_jpegs_decoded_at_a_reduced_size_give_the_same_vectors(encoder: Encoder)
             likeness.append(np.dot(*(encoder.encode([image])[0] for image in (drafted, whole))))
     # Beyond this a decoder's vectors would have to have another encoder's id.
     assert min(likeness) >= 0.995
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+def test_grey_pictures_are_prepared_to_the_same_pixels_without_colour(mode: str, tmp_path: Path) -> None:
+    grey_one = transformer_in(tmp_path, {"resize_mode": mode, "fill_color": 9})
+    assert grey_one.takes_grey
+    for size in ((90, 61), (20, 300)):
+        data = saved(photo(*size).convert("L"), "PNG")
+        with upright(data, grey=True) as grey, upright(data) as rgb:
+            assert (grey.mode, rgb.mode) == ("L", "RGB")
+            assert grey_one.prepare(grey).equal(grey_one.prepare(rgb))
 
 
 def test_the_batch_hardly_matters(encoder: Encoder) -> None:
@@ -300,17 +325,11 @@ def test_of_a_very_long_picture_the_middle_is_looked_at_and_only_that_is_enlarge
 
 
 def test_a_transformer_gives_the_vectors_of_float32_for_any_number_of_pictures(tmp_path: Path) -> None:
-    ensure_torchvision()
+    # float32 is what open_clip makes; whether and how this machine computes in less is for the encoder to choose.
+    encoder = transformer_in(tmp_path, {"mean": [0.5] * 3, "std": [0.5] * 3})
     import open_clip
     import torch
 
-    torch.manual_seed(0)
-    # float32 is what open_clip makes; whether and how this machine computes in less is for the encoder to choose.
-    model: Any = open_clip.CLIP(**TRANSFORMER).eval()
-    torch.save(model.state_dict(), tmp_path / "open_clip_pytorch_model.bin")
-    config = {"model_cfg": TRANSFORMER, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
-    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
-    encoder = load_encoder(f"local-dir:{tmp_path}", cache=tmp_path, device="cpu", threads=1)
     made: Any = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
     with torch.inference_mode():
         expected = made[0].encode_image(torch.stack([made[1](p) for p in pictures(11)]), normalize=True).numpy()

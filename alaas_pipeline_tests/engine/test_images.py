@@ -16,6 +16,7 @@ from alaas_pipeline.engine.images import (
     decode_rgb,
     inspect,
     thumbnail,
+    upright,
 )
 from alaas_pipeline_tests.engine import nasty
 
@@ -81,6 +82,23 @@ def test_transparency_is_laid_over_white_and_hides_colour() -> None:
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [(9, 9, 9), (255, 255, 255)]
     keyed = decode_rgb(nasty.saved(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG", transparency=(1, 2, 3)))
     assert keyed.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_grey_stays_grey_only_where_nothing_is_lost() -> None:
+    plain = nasty.photo().convert("L")
+    kept = {"kept": plain, "colour": nasty.photo(), "deep": Image.new("I;16", (2, 2), 500)}
+    modes = {}
+    for name, image in kept.items():
+        with upright(nasty.saved(image, "PNG"), grey=True) as shown:
+            modes[name] = shown.mode
+    with upright(nasty.saved(plain, "PNG", transparency=7), grey=True) as keyed:
+        modes["transparent"] = keyed.mode
+    assert modes == {"kept": "L", "colour": "RGB", "deep": "RGB", "transparent": "RGB"}
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = nasty.saved(plain, "JPEG", exif=exif)
+    with upright(turned, grey=True) as grey:
+        assert grey.convert("RGB").tobytes() == decode_rgb(turned).tobytes()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
