@@ -5,7 +5,6 @@ import json
 import os
 import re
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 from alaas_pipeline.errors import UserError
 from alaas_pipeline.home import Home, absolute_from_env
 from alaas_pipeline.remote import ObjectRefused, Objects, on_this_machine, open_objects, split_url
+from alaas_pipeline.whole_file import is_unfinished, whole_file
 
 SETTING = "ALAAS_FILES"
-_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 def open_store(home: Home) -> "Store":
@@ -100,19 +99,8 @@ class Store:
         if self._objects is not None:
             self._objects.write(self._prefix + rel, data)
             return path
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(target.parent)
+        with whole_file(Path(path)) as file:
+            file.write(data)
         return path
 
     def read_bytes(self, rel: str) -> bytes:
@@ -182,7 +170,7 @@ class Store:
             Path(folder, name).relative_to(self.root).as_posix()
             for folder, _, names in os.walk(base)
             for name in names
-            if not _TEMPORARY.fullmatch(name)
+            if not is_unfinished(name)
         )
 
 
@@ -197,11 +185,3 @@ def _checked(part: str) -> str:
     if any(name in ("", ".", "..") for name in names) or re.search(r"[\\\x00-\x1f\x7f]", part):
         raise UserError(f"{part!r} is no path inside the store; use plain names with '/' between them.")
     return part
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ LAYERS = (
 )  # fmt: skip
 # Rooms that know less than their place allows.
 NARROW = {"picking": {"picking", "report", "engine"}}
-FOR_ALL = {"", "errors", "config", "home", "locks", "store", "sources", "money", "remote"}
+FOR_ALL = {"", "errors", "config", "home", "locks", "store", "sources", "money", "remote", "whole_file"}
 CONFIG_READS = {"", "errors", "config", "home", "locks", "money"}
 NO_DAGSTER = {"avala", "ledger", "alaas", "labels", "report", "picking", "engine", "sandbox", *FOR_ALL}
 FORBIDDEN = {

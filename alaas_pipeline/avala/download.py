@@ -1,9 +1,6 @@
 """Fetch one file from a signed link: streamed, capped, hashed, and put in place in one step."""
 
 import hashlib
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +11,7 @@ from alaas_pipeline.avala.errors import AvalaError, DownloadTooLarge, Unexpected
 from alaas_pipeline.avala.retry import Retrying, passing, retry_after_s
 from alaas_pipeline.avala.storage import StorageTransport, storage_error
 from alaas_pipeline.avala.transport import ApiTransport, read_capped, transport_failure
+from alaas_pipeline.whole_file import whole_file
 
 MAX_REDIRECTS = 3
 _CALL = "GET of the export file"
@@ -42,19 +40,8 @@ class Downloader:
             DownloadTooLarge: the file is larger than allowed.
             AvalaError: any other failure, after retries.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".download-", dir=target.parent)
-        part = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                digest: str = self._retrying.run(lambda: self._attempt(url, file, max_bytes), passing)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync_folder(target.parent)
-        return digest
+        with whole_file(target) as file:
+            return self._retrying.run(lambda: self._attempt(url, file, max_bytes), passing)
 
     def _attempt(self, url: SecretStr, file: BinaryIO, max_bytes: int) -> tuple[str | AvalaError, float | None]:
         """One walk from the link to the bytes; each of the few redirects is checked anew."""
@@ -101,13 +88,3 @@ def _too_large(max_bytes: int) -> DownloadTooLarge:
         "Raise the limit if the project is really that large.",
         call=_CALL,
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    # Not every file system lets a folder be synced; the rename is atomic without it.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alaas_pipeline.engine.whole_file import whole_file
+from alaas_pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
